@@ -1,0 +1,5 @@
+"""Volumes pre-processed once and kept between epochs and runs."""
+
+from medseg.caches.volumes import CachedDataset
+
+__all__ = ["CachedDataset"]

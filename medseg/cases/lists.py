@@ -1,0 +1,84 @@
+"""The lists that a bundle's data sets take: dictionaries with the keys that transforms read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from medseg import files
+from medseg.cases.case import Case
+from medseg.cases.check import refuse_faulty
+from medseg.cases.folds import hold_out
+from medseg.cases.layouts import find_cases
+from medseg.errors import DataError, Fault
+from medseg.labels import Labels
+
+Item = dict[str, Any]
+
+
+def split_cases(
+    dataset_dir: str | None, labels: Mapping[str, int | Sequence[int]], held_out: float = 0.2, seed: int = 0
+) -> dict[str, list[Item]]:
+    """Training, validation and test cases of a data folder, checked.
+
+    Args:
+        dataset_dir: a data set in a known layout.
+        labels: what the label values mean (see `medseg.labels.Labels`).
+        held_out: the fraction of labelled cases that validation keeps, by group, drawn from `seed`.
+
+    Returns:
+        ``train``: items ``{image, label, case, group}``. ``validate`` and ``test``: items ``{image, reference, case,
+        group}``; a reference is scored on the grid it was drawn on, so no transform touches it. ``test`` holds what
+        the data set itself keeps back with its truth; it is often empty.
+
+    Raises:
+        DataError: everything that is wrong with the folder or any of its cases, in one error.
+    """
+    labelled, test = find_cases(dataset_dir), find_cases(dataset_dir, "test")
+    missing = [_no_label(case) for case in labelled + test if case.label is None and not case.negative]
+    if missing:
+        raise DataError(*missing)
+    train, validate = hold_out(labelled, held_out, seed)
+    refuse_faulty(labelled + test, Labels(labels))
+    _refuse_leakage(train, validate + test)
+    return {
+        "train": [_item(case, "label") for case in train],
+        "validate": [_item(case, "reference") for case in validate],
+        "test": [_item(case, "reference") for case in test],
+    }
+
+
+def list_images(dataset_dir: str | None) -> list[Item]:
+    """Items ``{image, case, group}`` for every image of a folder, checked; labels are not looked for.
+
+    Raises:
+        DataError: everything that is wrong with the folder or any image, in one error.
+    """
+    cases = [Case(id=case.id, images=case.images, group=case.group) for case in find_cases(dataset_dir, "images")]
+    refuse_faulty(cases)
+    return [_item(case) for case in cases]
+
+
+def _item(case: Case, label_key: str | None = None) -> Item:
+    images = [str(path) for path in case.images]
+    item: Item = {"image": images[0] if len(images) == 1 else images, "case": case.id, "group": case.group}
+    if label_key is not None:  # None stands for an all-background case, see `Case.negative`
+        item[label_key] = None if case.label is None else str(case.label)
+    return item
+
+
+def _no_label(case: Case) -> Fault:
+    return Fault("E101", "an image has no label", "add the label, or leave the case out", file=case.images[0], case=case.id)
+
+
+def _refuse_leakage(train: list[Case], held: list[Case]) -> None:
+    seen = {files.digest(path): case.id for case in train for path in case.images}
+    fix = "remove one copy, or give both cases the same group"
+    faults = [
+        Fault("E502", "the same image stands in training and in held-out cases", fix, found=seen[content], file=path, case=case.id)
+        for case in held
+        for path in case.images
+        if (content := files.digest(path)) in seen
+    ]
+    if faults:
+        raise DataError(*faults)

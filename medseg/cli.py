@@ -1,0 +1,98 @@
+"""`medseg …`: parse, call one function, print. Imports what a command needs inside that command."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from medseg import __version__, errors
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False,
+                  help="Segmentation of medical images: train, evaluate and apply MONAI bundles.")  # fmt: skip
+bundle_app = typer.Typer(no_args_is_help=True, help="Work with one bundle.")
+app.add_typer(bundle_app, name="bundle")
+
+
+@app.callback(invoke_without_command=True)
+def version(show: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False) -> None:
+    """Segmentation of medical images: train, evaluate and apply MONAI bundles."""
+    if show:
+        typer.echo(__version__)
+        raise typer.Exit()
+
+
+@app.command()
+def bundles() -> None:
+    """List the bundles and their methods."""
+    from medseg.workflows.bundles import bundle_names, find_bundle, methods
+
+    for name in bundle_names():
+        typer.echo("  ".join([name, *methods(find_bundle(name))]))
+
+
+@bundle_app.command("copy")
+def bundle_copy(name: str, folder: Path) -> None:
+    """Copy a bundle to a new FOLDER, to change it or to run it with `python -m monai.bundle run`."""
+    from medseg.workflows.bundles import copy_bundle
+
+    typer.echo(copy_bundle(name, folder))
+
+
+@app.command(context_settings={"ignore_unknown_options": True})
+def run(
+    bundle: Annotated[str, typer.Argument(help="A bundle's name, or a folder with configs/train.yaml.")],
+    workflow: Annotated[str, typer.Argument(help="train, evaluate or infer.")],
+    overrides: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Settings to change.")] = None,
+    method: Annotated[str | None, typer.Option(help="One of the bundle's further methods.")] = None,
+    data: Annotated[Path | None, typer.Option(help="The data folder (dataset_dir).")] = None,
+    out: Annotated[Path | None, typer.Option(help="The run folder (output_dir).")] = None,
+) -> None:
+    """Train, evaluate or apply a bundle; prints the `python -m monai.bundle` command that it stands for."""
+    from medseg.workflows.bundles import config_files, find_bundle
+    from medseg.workflows.run import checked_path, command_line, parse_overrides, run_bundle
+
+    root = find_bundle(bundle).absolute()
+    files = config_files(root, workflow, method)
+    where = out or Path("predictions" if workflow == "infer" else "runs") / root.name / (method or "default")
+    settings = {"bundle_root": checked_path("bundle", root), "output_dir": checked_path("--out", where)}
+    if data is not None:
+        settings["dataset_dir"] = checked_path("--data", data)
+    settings |= parse_overrides(overrides or [])
+    typer.echo(command_line(files, settings), err=True)
+    run_bundle(files, settings)
+    typer.echo(settings["output_dir"])
+
+
+@app.command()
+def phantom(
+    task: Annotated[str, typer.Argument(help="A bundle's name.")],
+    folder: Annotated[Path, typer.Argument(help="A new folder.")],
+    cases: Annotated[int, typer.Option(min=1, help="Training cases; a quarter as many test cases come with them.")] = 24,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.")] = 0,
+) -> None:
+    """Write made-up cases in the layout of a task's data set."""
+    from medseg.cases.phantoms import write_phantom
+
+    typer.echo(write_phantom(task, folder, cases, seed))
+
+
+def main() -> None:
+    """Entry point: one clear message and an exit code instead of a traceback, for errors that are ours."""
+    try:
+        app()
+    except Exception as error:
+        ours = errors.find(error)
+        if ours is None:
+            raise
+        sys.stderr.write(f"medseg: {ours}\n")
+        sys.exit(ours.exit_code)
+    except KeyboardInterrupt:
+        sys.stderr.write("medseg: stopped\n")
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

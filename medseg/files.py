@@ -1,0 +1,105 @@
+"""The one atomic writer that everything on disk goes through: a temporary file, fsync, rename, digest."""
+
+from __future__ import annotations
+
+import csv
+import functools
+import hashlib
+import io
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from medseg.errors import Fault, MedsegError
+
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+
+
+@contextmanager
+def atomic(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; on leaving without an error it becomes `path`, whole.
+
+    A reader sees the old file or the new one, never a part of one, also when the process is killed.
+
+    Raises:
+        MedsegError: E701, when the disk is full or the folder cannot be written. The old file stays as it was.
+    """
+    path = Path(path)
+    temporary: str | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+        os.close(handle)
+        yield Path(temporary)
+        _sync(temporary)
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, path)
+        _sync(path.parent)
+    except OSError as error:
+        fix = "free some space, or choose a folder that you may write to; what stood there before is unchanged"
+        raise MedsegError(Fault("E701", f"cannot write: {error.strerror or error}", fix, file=path)) from error
+    finally:
+        if temporary is not None:
+            with suppress(FileNotFoundError):
+                os.unlink(temporary)
+
+
+def write_bytes(path: str | Path, content: bytes) -> Path:
+    """Write `content` atomically and return the path."""
+    with atomic(path) as temporary:
+        temporary.write_bytes(content)
+    return Path(path)
+
+
+def write_text(path: str | Path, content: str) -> Path:
+    """Write UTF-8 text atomically and return the path."""
+    return write_bytes(path, content.encode("utf-8"))
+
+
+def write_json(path: str | Path, content: Any) -> Path:
+    """Write JSON atomically, keys in their own order, NaN refused (it is not JSON)."""
+    return write_text(path, json.dumps(content, indent=1, allow_nan=False) + "\n")
+
+
+def write_csv(path: str | Path, rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None = None) -> Path:
+    """Write rows as CSV atomically; text that a spreadsheet would run as a formula is quoted with ``'``."""
+    names = list(columns) if columns is not None else list(dict.fromkeys(key for row in rows for key in row))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, names, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({name: _cell(row.get(name, "")) for name in names} for row in rows)
+    return write_text(path, text.getvalue())
+
+
+def digest(path: str | Path) -> str:
+    """BLAKE2b-128 of a file's content, in hex. Remembered within the process while size and time stay the same."""
+    status = os.stat(path)
+    return _digest(os.path.abspath(path), status.st_size, status.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=100_000)
+def _digest(path: str, size: int, modified_ns: int) -> str:
+    with open(path, "rb") as stream:
+        return hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+
+
+def _cell(value: Any) -> Any:
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA_STARTS) else value
+
+
+def _sync(path: str | Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _umask() -> int:
+    current = os.umask(0o077)
+    os.umask(current)
+    return current

@@ -1,0 +1,26 @@
+"""Stop training when validation gets no better."""
+
+from __future__ import annotations
+
+from ignite.engine import Engine
+from monai.handlers import EarlyStopHandler
+
+from medseg.handlers.case_scores import key_metric
+
+
+class EarlyStop:
+    """MONAI's `EarlyStopHandler` on the evaluator's key metric, attachable to the trainer itself.
+
+    (In a configuration MONAI's own needs the trainer, whose handlers it is one of.)
+
+    Args:
+        patience: validations without a better score before training stops.
+        evaluator: the validation engine.
+    """
+
+    def __init__(self, patience: int, evaluator: Engine) -> None:
+        self.patience, self.evaluator = patience, evaluator
+
+    def attach(self, engine: Engine) -> None:
+        """Attach to a trainer."""
+        EarlyStopHandler(self.patience, key_metric, trainer=engine).attach(self.evaluator)

@@ -1,0 +1,75 @@
+"""An exponential moving average of the weights, which validates, predicts and is exported in their place."""
+
+from __future__ import annotations
+
+import torch
+from ignite.engine import Engine, Events
+from monai.engines.utils import IterationEvents
+
+
+class MovingAverage:
+    """average <- d average + (1 - d) weights after each step, with d = min(decay, (1 + step) / (10 + step)).
+
+    During an evaluation the averaged weights stand in the network and the trained ones are put back after it.
+    Polyak & Juditsky 1992 (doi:10.1137/0330046), with the warm-up of TensorFlow's ``ExponentialMovingAverage``.
+
+    Args:
+        network: the network that is trained and that `evaluator` applies.
+        decay: 0 switches the average off.
+        evaluator: the validation engine.
+    """
+
+    def __init__(self, network: torch.nn.Module, decay: float, evaluator: Engine) -> None:
+        if not 0.0 <= decay < 1.0:
+            raise ValueError(f"decay lies in [0, 1), found {decay}")
+        self.network, self.decay, self.evaluator = network, decay, evaluator
+        self.steps = 0
+        self._average: dict[str, torch.Tensor] = {}
+        self._trained: dict[str, torch.Tensor] = {}
+
+    @property
+    def active(self) -> bool:
+        """Whether there is an average."""
+        return bool(self._average)
+
+    def state_dict(self) -> dict[str, torch.Tensor]:
+        """The averaged weights, named as the network names them."""
+        return dict(self._average)
+
+    def attach(self, engine: Engine) -> None:
+        """Attach to a trainer."""
+        if self.decay > 0.0:
+            engine.add_event_handler(IterationEvents.MODEL_COMPLETED, self._update)
+            self.evaluator.add_event_handler(Events.STARTED, self._swap_in)
+            self.evaluator.add_event_handler(Events.COMPLETED, self._swap_out)
+
+    @torch.no_grad()
+    def _update(self, engine: Engine) -> None:
+        current = self._state()
+        if not self._average:
+            self._average = {name: tensor.detach().clone() for name, tensor in current.items()}
+            return
+        self.steps += 1
+        decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
+        for name, tensor in current.items():
+            if tensor.is_floating_point():
+                self._average[name].lerp_(tensor, 1.0 - decay)
+            else:
+                self._average[name].copy_(tensor)
+
+    def _swap_in(self, evaluator: Engine) -> None:
+        if self._average:
+            self._trained = {name: tensor.detach().clone() for name, tensor in self._state().items()}
+            self._module().load_state_dict(self._average)
+
+    def _swap_out(self, evaluator: Engine) -> None:
+        if self._trained:
+            self._module().load_state_dict(self._trained)
+            self._trained = {}
+
+    def _module(self) -> torch.nn.Module:
+        wrapped = isinstance(self.network, torch.nn.parallel.DistributedDataParallel)
+        return self.network.module if wrapped else self.network  # type: ignore[return-value]
+
+    def _state(self) -> dict[str, torch.Tensor]:
+        return self._module().state_dict()

@@ -1,0 +1,68 @@
+"""Pictures of image, reference and prediction while a workflow runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import numpy.typing as npt
+import torch
+from ignite.engine import Engine, Events
+from monai.utils import CommonKeys
+
+from medseg import files
+from medseg.geometry import Geometry
+from medseg.labels import Labels
+from medseg.volumes import read_volume
+from medseg.volumes.picture import draw_case
+
+
+class Previews:
+    """Write ``<output_dir>/previews/<case>.png`` for the cases that an evaluator sees.
+
+    Args:
+        labels: names and colours.
+        limit: how many cases of each evaluation; None draws all.
+        evaluator: the engine to watch, where the handler itself is attached to a trainer.
+    """
+
+    def __init__(
+        self,
+        output_dir: str | Path,
+        labels: Mapping[str, int | Sequence[int]],
+        limit: int | None = None,
+        evaluator: Engine | None = None,
+    ) -> None:
+        self.folder, self.labels = Path(output_dir) / "previews", Labels(labels)
+        self.limit, self.evaluator, self.drawn = limit, evaluator, 0
+
+    def attach(self, engine: Engine) -> None:
+        """Attach to an evaluator, or to a trainer whose evaluator was given."""
+        watched = self.evaluator or engine
+        watched.add_event_handler(Events.EPOCH_STARTED, self._restart)
+        watched.add_event_handler(Events.ITERATION_COMPLETED, self)
+
+    def _restart(self, engine: Engine) -> None:
+        self.drawn = 0
+
+    def __call__(self, engine: Engine) -> None:
+        for item, output in zip(engine.state.batch, engine.state.output, strict=True):
+            if self.limit is None or self.drawn < self.limit:
+                self._draw(item["case"], output[CommonKeys.PRED], output.get(CommonKeys.LABEL))
+                self.drawn += 1
+
+    def _draw(self, case: str, prediction: torch.Tensor, reference: torch.Tensor | None) -> None:
+        image = read_volume(prediction.meta["filename_or_obj"])
+        turn = nib.orientations.io_orientation(image.geometry.affine)
+        maps = [_map(tensor) for tensor in (reference, prediction)]
+        upright = [None if array is None else nib.apply_orientation(array, turn) for array in (image.array, *maps)]
+        affine = image.geometry.affine @ nib.orientations.inv_ornt_aff(turn, image.geometry.shape)
+        spacing = Geometry(affine, upright[0].shape).spacing_mm  # type: ignore[union-attr]
+        picture = draw_case(upright[0], upright[1], upright[2], spacing, self.labels, title=case)
+        files.write_bytes(self.folder / f"{case}.png", picture)
+
+
+def _map(tensor: torch.Tensor | None) -> npt.NDArray[np.int32] | None:
+    return None if tensor is None else torch.as_tensor(tensor).cpu().numpy()[0].round().astype(np.int32)

@@ -1,0 +1,148 @@
+"""The run folder: what was run on what, and one row an epoch."""
+
+from __future__ import annotations
+
+import datetime
+import math
+import platform
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import monai
+import numpy as np
+import torch
+import yaml
+from ignite.engine import Engine, Events
+from monai.utils import CommonKeys
+
+import medseg
+from medseg import files
+from medseg.errors import Fault, TrainingError
+
+CONTENTS = ("bundle", "checkpoints", "figures", "predictions", "previews", "tensorboard", "cases.csv", "config.yaml",
+            "log.csv", "record.json", "report.html", "split.json")  # fmt: skip
+
+
+class RunFolder:
+    """Write ``config.yaml``, ``split.json``, ``record.json`` and ``log.csv`` of a training run.
+
+    Nothing is written before training starts, so that a refused run leaves nothing behind.
+
+    Args:
+        output_dir: the run folder; it must not hold a run already, unless `overwrite` (which removes that run).
+        config: the merged configuration as run.
+        cases: what `medseg.cases.split_cases` gave.
+        evaluator: the validation engine whose metrics go into the log.
+        settings: what else the record should hold (the seed, the number of workers, …).
+
+    Raises:
+        TrainingError: E503, when the folder holds a run already.
+    """
+
+    def __init__(
+        self,
+        output_dir: str | Path,
+        config: Mapping[str, Any],
+        cases: Mapping[str, Sequence[Mapping[str, Any]]],
+        evaluator: Engine,
+        overwrite: bool = False,
+        settings: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.folder, self.config, self.cases, self.evaluator = Path(output_dir), config, cases, evaluator
+        self.overwrite, self.settings = overwrite, dict(settings or {})
+        self.rows: list[dict[str, Any]] = []
+        self.losses: list[float] = []
+        self.validated: dict[str, float] = {}
+        self.begun = 0.0
+
+    def attach(self, engine: Engine) -> None:
+        """Attach to a trainer, after its `ValidationHandler`."""
+        engine.add_event_handler(Events.STARTED, self._start)
+        engine.add_event_handler(Events.EPOCH_STARTED, self._begin_epoch)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self._add_loss)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self._add_row)
+        engine.add_event_handler(Events.COMPLETED, self._finish)
+        self.evaluator.add_event_handler(Events.COMPLETED, self._note_validation)
+
+    def _start(self, engine: Engine) -> None:
+        if engine.state.epoch:  # a federated client goes on with the same engine
+            return
+        self._claim()
+        self.started, self.clock = _utc(), time.monotonic()
+        text = yaml.safe_dump(_plain(self.config), sort_keys=False, allow_unicode=True)
+        files.write_text(self.folder / "config.yaml", text)
+        split = {subset: [_listed(item) for item in items] for subset, items in self.cases.items()}
+        self.fingerprint = files.digest(files.write_json(self.folder / "split.json", self.settings | split))
+        self._write_record(engine, finished=None)
+
+    def _claim(self) -> None:
+        held = [name for name in CONTENTS if (self.folder / name).exists()]
+        if held and not self.overwrite:
+            fix = "choose another output_dir, or pass --overwrite true to remove that run"
+            raise TrainingError(Fault("E503", "the output folder already holds a run", fix, "an empty or new folder",
+                                      ", ".join(held[:4]), self.folder))  # fmt: skip
+        for name in held:
+            path = self.folder / name
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+
+    def _begin_epoch(self, engine: Engine) -> None:
+        self.begun, self.losses, self.validated = time.monotonic(), [], {}
+
+    def _add_loss(self, engine: Engine) -> None:
+        self.losses.append(float(engine.state.output[0][CommonKeys.LOSS]))
+
+    def _note_validation(self, evaluator: Engine) -> None:
+        self.validated = {name: value for name, value in evaluator.state.metrics.items() if np.isscalar(value)}
+
+    def _add_row(self, engine: Engine) -> None:
+        rates = [group["lr"] for group in engine.optimizer.param_groups]
+        row = {"epoch": engine.state.epoch, "iteration": engine.state.iteration,
+               "loss": math.fsum(self.losses) / len(self.losses), "learning_rate": rates[0],
+               "seconds": round(time.monotonic() - self.begun, 3)}  # fmt: skip
+        self.rows.append(row | self.validated)
+        columns = list(dict.fromkeys(key for each in self.rows for key in each))
+        files.write_csv(self.folder / "log.csv", self.rows, columns)
+
+    def _finish(self, engine: Engine) -> None:
+        self._write_record(engine, finished=_utc())
+
+    def _write_record(self, engine: Engine, finished: str | None) -> None:
+        network = engine.network
+        files.write_json(self.folder / "record.json", {
+            "started": self.started, "finished": finished, "wall_seconds": round(time.monotonic() - self.clock, 1),
+            **self.settings, "epochs": engine.state.max_epochs, "steps_an_epoch": engine.state.epoch_length,
+            "cases": {subset: len(items) for subset, items in self.cases.items()},
+            "data_fingerprint": self.fingerprint, "network": type(network).__name__,
+            "parameters": sum(parameter.numel() for parameter in network.parameters()),
+            "device": _device(engine.state.device), "threads": torch.get_num_threads(),
+            "versions": {"medseg": medseg.__version__, "monai": monai.__version__, "torch": torch.__version__,
+                         "numpy": np.__version__, "python": platform.python_version()},
+        })  # fmt: skip
+
+
+def _utc() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+
+
+def _listed(item: Mapping[str, Any]) -> dict[str, Any]:
+    image = item["image"]
+    paths = [image] if isinstance(image, str) else list(image)
+    label = item.get("label") or item.get("reference")
+    digests = {"image": [files.digest(path) for path in paths], "label": files.digest(label) if label else None}
+    return {"case": item["case"], "group": item["group"], "digest": digests}
+
+
+def _device(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
+def _plain(value: Any) -> Any:
+    """The configuration with nothing in it but what YAML writes."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(part) for key, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(part) for part in value]
+    return value if value is None or isinstance(value, (str, int, float, bool)) else str(value)

@@ -1,0 +1,86 @@
+"""Names and numbers of labels: name to integers, unions, colours."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from medseg.errors import DataError, Fault
+
+# Okabe & Ito's palette (https://jfly.uni-koeln.de/color/), told apart by colour-blind readers too.
+PALETTE = ((230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (0, 114, 178), (213, 94, 0), (204, 121, 167))
+ROUNDING = 1e-3
+
+
+class Labels:
+    """What the integers of a label map mean.
+
+    Args:
+        names: name to an integer, or to several for a union (``{"background": 0, "liver": [1, 2], "tumour": 2}``).
+            Background is the name whose integer is 0.
+
+    Raises:
+        ValueError: if a value is not a non-negative integer, or if no name stands for 0.
+    """
+
+    def __init__(self, names: Mapping[str, int | Sequence[int]]) -> None:
+        self.values: dict[str, tuple[int, ...]] = {
+            str(name): (value,) if isinstance(value, int) else tuple(value) for name, value in names.items()
+        }
+        flat = [value for values in self.values.values() for value in values]
+        if any(not isinstance(value, int) or isinstance(value, bool) or value < 0 for value in flat):
+            raise ValueError(f"label values are integers from 0 upwards, found {dict(names)}")
+        if 0 not in flat:
+            raise ValueError(f"one name must stand for 0, the background; found {dict(names)}")
+
+    @property
+    def foreground(self) -> list[str]:
+        """The names to be scored, background left out, in their order."""
+        return [name for name, values in self.values.items() if values != (0,)]
+
+    @property
+    def known_values(self) -> set[int]:
+        """Every integer that may occur in a label map."""
+        return {value for values in self.values.values() for value in values}
+
+    @property
+    def n_classes(self) -> int:
+        """Channels of a network that tells all of them apart (background included)."""
+        return max(self.known_values) + 1
+
+    def mask(self, label_map: npt.NDArray[np.integer], name: str) -> npt.NDArray[np.bool_]:
+        """Where `label_map` (any shape) holds `name`, as booleans of the same shape."""
+        values = self.values[name]
+        return label_map == values[0] if len(values) == 1 else np.isin(label_map, values)
+
+    def colour(self, name: str) -> tuple[int, int, int]:
+        """A colour (red, green, blue from 0 to 255) for a foreground name."""
+        return PALETTE[self.foreground.index(name) % len(PALETTE)]
+
+
+def as_label_map(array: npt.NDArray, path: str | Path = "", case: str = "") -> npt.NDArray[np.integer]:
+    """A label map of any shape as the smallest of uint8, uint16 and int32 that holds it.
+
+    Floats within 0.001 of an integer are rounded (resampling tools leave 0.9999 behind).
+
+    Raises:
+        DataError: E303 for fractions, E401 for NaN or infinity, E301 for negative values.
+    """
+    if array.dtype.kind == "f":
+        if not np.all(np.isfinite(array)):
+            raise DataError(Fault("E401", "NaN or infinity in a label", "correct the label", file=path, case=case))
+        rounded = np.rint(array)
+        worst = float(np.abs(array - rounded).max(initial=0.0))
+        if worst > ROUNDING:
+            fix = "resample labels with nearest neighbour, or threshold probabilities"
+            found = f"a value {worst:.3f} away from an integer"
+            raise DataError(Fault("E303", "label values are not integers", fix, "integers", found, path, case))
+        array = rounded.astype(np.int32)
+    if array.size and int(array.min()) < 0:
+        fix = "write background as 0 and labels as positive integers"
+        raise DataError(Fault("E301", "negative label value", fix, "0 or more", str(int(array.min())), path, case))
+    highest = int(array.max(initial=0))
+    return array.astype(np.uint8 if highest < 1 << 8 else np.uint16 if highest < 1 << 16 else np.int32, copy=False)

@@ -1,0 +1,84 @@
+"""MONAI's supervised trainer with the guards it lacks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import monai.engines
+import torch
+from ignite.engine import Engine, Events
+from monai.engines.utils import IterationEvents
+from monai.utils import CommonKeys
+
+from medseg.errors import Fault, TrainingError
+from medseg.seeds import pure_seed
+from medseg.trainers.sampler import EpochSampler
+
+
+class SupervisedTrainer(monai.engines.SupervisedTrainer):
+    """One network, one optimiser: `monai.engines.SupervisedTrainer` that clips gradients and stops at a bad loss.
+
+    Args:
+        networks: ``{"model": …}``, the network that predicts.
+        optimizers: ``{"optimizer": …}``.
+        schedulers: learning-rate schedulers, stepped once an iteration; may be empty.
+        clip_norm: largest norm of all gradients together; None does not clip.
+        seed: step i draws from (seed, i), so that no random state has to be saved.
+        kwargs: MONAI's own arguments (``max_epochs``, ``train_data_loader``, ``loss_function``, …).
+
+    Raises:
+        TrainingError: E801, when the loss is not finite; no optimiser step is made with it.
+    """
+
+    def __init__(
+        self,
+        networks: Mapping[str, torch.nn.Module],
+        optimizers: Mapping[str, torch.optim.Optimizer],
+        schedulers: Mapping[str, Any] | None = None,
+        clip_norm: float | None = None,
+        seed: int = 0,
+        **kwargs: Any,
+    ) -> None:
+        self.networks, self.optimizers, self.schedulers = dict(networks), dict(optimizers), dict(schedulers or {})
+        self.clip_norm, self.seed = clip_norm, seed
+        super().__init__(network=networks["model"], optimizer=optimizers["optimizer"], **kwargs)
+        self.add_event_handler(Events.EPOCH_STARTED, _set_epoch)
+        self.add_event_handler(Events.ITERATION_STARTED, _seed_step)
+        self.add_event_handler(IterationEvents.LOSS_COMPLETED, _refuse_bad_loss)
+        self.add_event_handler(IterationEvents.BACKWARD_COMPLETED, _clip_gradients)
+        self.add_event_handler(IterationEvents.MODEL_COMPLETED, _step_schedulers)
+
+
+def _set_epoch(engine: Engine) -> None:
+    sampler = getattr(engine.data_loader, "sampler", None)
+    if isinstance(sampler, EpochSampler):
+        sampler.epoch = engine.state.epoch
+
+
+def _seed_step(engine: Engine) -> None:
+    torch.manual_seed(pure_seed("step", engine.seed, engine.state.iteration))
+
+
+def _refuse_bad_loss(engine: Engine) -> None:
+    loss = engine.state.output[CommonKeys.LOSS]
+    if torch.isfinite(loss).all():
+        return
+    batch = engine.state.batch
+    cases = ", ".join(str(case) for case in batch.get("case", ())) if isinstance(batch, Mapping) else ""
+    fix = "lower the learning rate, or look at these cases; the last checkpoint is from before this step"
+    where = f"iteration {engine.state.iteration}"
+    raise TrainingError(Fault("E801", f"the loss is not finite at {where}", fix, found=str(float(loss)), case=cases))
+
+
+def _clip_gradients(engine: Engine) -> None:
+    if engine.clip_norm is None:
+        return
+    if engine.scaler is not None:
+        engine.scaler.unscale_(engine.optimizer)
+    torch.nn.utils.clip_grad_norm_(engine.network.parameters(), engine.clip_norm)
+
+
+def _step_schedulers(engine: Engine) -> None:
+    for scheduler in engine.schedulers.values():
+        scheduler.step()

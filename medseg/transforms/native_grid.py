@@ -1,0 +1,95 @@
+"""Back from the network's grid to the grid on which the image was stored."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from monai.config import KeysCollection
+from monai.data import MetaTensor
+from monai.transforms import MapTransform
+from scipy import ndimage
+
+from medseg.geometry import Geometry
+from medseg.transforms.read import NATIVE_AFFINE, NATIVE_SHAPE
+
+EXACT = 1e-3
+
+
+class ToNativeGridd(MapTransform):
+    """Scores (C, X, Y, Z) of the network's grid to a label map (1, X', Y', Z') on the image's stored grid.
+
+    Only affines are used, so it does not matter which transforms lay between. Where the two grids differ by flips,
+    axis order, cropping or padding the arg-max is moved voxel for voxel; where they differ by more, the channels are
+    interpolated linearly and the largest wins (interpolating a label map would invent labels between two others).
+    Voxels outside the network's grid become background.
+
+    Args:
+        keys: network outputs.
+        image_key: the image that was fed, with the meta data that `ReadImaged` wrote.
+    """
+
+    def __init__(self, keys: KeysCollection, image_key: str = "image", allow_missing_keys: bool = False) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.image_key = image_key
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        result = dict(data)
+        image = data[self.image_key]
+        native = Geometry(np.asarray(image.meta[NATIVE_AFFINE]), tuple(int(n) for n in image.meta[NATIVE_SHAPE]))
+        fed = Geometry(image.affine.numpy(), tuple(image.shape[1:]))
+        for key in self.key_iterator(result):
+            scores = torch.as_tensor(result[key]).detach().float().cpu().numpy()
+            label_map = torch.from_numpy(onto_grid(scores, fed, native))[None]
+            meta = {"filename_or_obj": image.meta["filename_or_obj"]}
+            result[key] = MetaTensor(label_map, torch.from_numpy(native.affine.copy()), meta)
+        return result
+
+
+def onto_grid(scores: npt.NDArray[np.float32], source: Geometry, target: Geometry) -> npt.NDArray[np.uint8]:
+    """Arg-max of `scores` (C, *source.shape) on the grid `target`, as uint8 (or uint16 above 256 classes)."""
+    dtype = np.uint8 if len(scores) <= 256 else np.uint16
+    index = target.index_in(source)
+    moved = np.rint(index)
+    corners = np.array([[bit * (n - 1) for bit, n in zip(bits, target.shape, strict=True)] for bits in np.ndindex(2, 2, 2)])
+    drift = np.abs(np.c_[corners, np.ones(8)] @ (index - moved).T).max()
+    if drift < EXACT and (np.abs(moved[:3, :3]).sum(axis=0) == 1).all():
+        return _move(scores.argmax(axis=0).astype(dtype), moved.astype(np.int64), target.shape)
+    return _resample(scores, index, target.shape).astype(dtype)
+
+
+def _move(label_map: npt.NDArray, index: npt.NDArray[np.int64], shape: tuple[int, int, int]) -> npt.NDArray:
+    """target[v] = label_map[index @ v] for a signed permutation `index`, 0 where that lies outside."""
+    target = np.zeros(shape, label_map.dtype)
+    axes = np.abs(index[:3, :3]).argmax(axis=1)  # source axis s follows target axis axes[s]
+    rows = [int(index[s, axes[s]]) * np.arange(shape[axes[s]]) + int(index[s, 3]) for s in range(3)]
+    inside = [(0 <= row) & (row < n) for row, n in zip(rows, label_map.shape, strict=True)]
+    block = label_map[np.ix_(*(row[keep] for row, keep in zip(rows, inside, strict=True)))]
+    where = [np.flatnonzero(keep) for keep in inside]
+    order = np.argsort(axes)
+    target[np.ix_(*(where[s] for s in order))] = block.transpose(order)
+    return target
+
+
+def _resample(scores: npt.NDArray[np.float32], index: npt.NDArray, shape: tuple[int, int, int]) -> npt.NDArray:
+    best = np.full(shape, -np.inf, np.float32)
+    winner = np.zeros(shape, np.int64)
+    for channel, values in enumerate(scores):  # one channel at a time: memory of one, whatever their number
+        moved = ndimage.affine_transform(values, index[:3, :3], index[:3, 3], shape, order=1, mode="nearest")
+        better = moved > best
+        winner[better], best[better] = channel, moved[better]
+    winner[_outside(index, shape, scores.shape[1:])] = 0
+    return winner
+
+
+def _outside(index: npt.NDArray, shape: tuple[int, int, int], source: tuple[int, ...]) -> npt.NDArray[np.bool_]:
+    """Target voxels whose centre lies more than half a voxel outside the source grid."""
+    far = np.zeros(shape, bool)
+    grids = np.ogrid[tuple(slice(n) for n in shape)]
+    for axis, n in enumerate(source):
+        place = sum(index[axis, k] * grids[k] for k in range(3)) + index[axis, 3]
+        far |= (place < -0.5 - EXACT) | (place > n - 0.5 + EXACT)
+    return far

@@ -1,0 +1,43 @@
+"""Label maps to files."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from monai.config import KeysCollection
+from monai.transforms import MapTransform
+
+from medseg.errors import DataError, Fault
+from medseg.geometry import Geometry
+from medseg.volumes import Volume, write_volume
+
+
+class SaveVolumed(MapTransform):
+    """Write a label map (1, X, Y, Z) as ``<output_dir>/<case>.nii.gz``, on the grid that its affine says; atomic.
+
+    Takes the place of MONAI's ``SaveImaged``, which names files after their source (two cases may share a name) and
+    can leave a part of one behind.
+
+    Raises:
+        DataError: E503, if that would overwrite the image itself.
+    """
+
+    def __init__(self, keys: KeysCollection, output_dir: str | Path, allow_missing_keys: bool = False) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.output_dir = Path(output_dir)
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        for key in self.key_iterator(dict(data)):
+            tensor = data[key]
+            path = self.output_dir / f"{data['case']}.nii.gz"
+            source = Path(str(tensor.meta["filename_or_obj"]))
+            if path.exists() and source.exists() and path.samefile(source):
+                raise DataError(Fault("E503", "the prediction would overwrite its image", "choose another output_dir",
+                                      file=path))  # fmt: skip
+            array = torch.as_tensor(tensor).cpu().numpy()[0]
+            write_volume(path, Volume(array, Geometry(np.asarray(tensor.affine), array.shape)))
+        return dict(data)

@@ -1,0 +1,1 @@
+"""Find, merge, check, run and flatten bundles."""

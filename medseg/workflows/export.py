@@ -1,0 +1,89 @@
+"""A finished run as a standalone bundle that any MONAI consumer loads."""
+
+from __future__ import annotations
+
+import copy
+import csv
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from monai.bundle import ConfigParser
+from monai.bundle.utils import merge_kv
+
+from medseg import files
+from medseg.handlers.checkpoint_loader import read_weights
+
+# Ids that training, evaluation and inference must share: inference id to training id.
+SHARED = {
+    "labels": "labels",
+    "spacing_mm": "spacing_mm",
+    "patch_size": "patch_size",
+    "precision": "precision",
+    "network_def": "network_def",
+    "deterministic": "deterministic",
+    "inferer": "validate::inferer",
+}
+# What belongs to the machine or to one run, as a fresh bundle has it.
+PLACES = {"bundle_root": ".", "dataset_dir": None, "output_dir": "$@bundle_root + '/runs/train'", "cache_dir": None,
+          "overwrite": False}  # fmt: skip
+MODEL = "$@bundle_root + '/models/model.pt'"
+COPIED = ("LICENSE", "configs/logging.conf", "docs/README.md")
+
+
+def export_run(run_dir: str | Path, bundle_root: str | Path) -> Path:
+    """Write ``<run_dir>/bundle``: weights, metadata with label names and scores, and whole configurations.
+
+    ``configs/{train,evaluate,inference}`` come as YAML and as JSON (which `monai.bundle.load` and MONAI's federated
+    client look for), each complete in itself, with the run's network and settings and without its paths.
+
+    Args:
+        run_dir: a run folder after training; its ``config.yaml`` is what was run.
+        bundle_root: the bundle that was trained.
+    """
+    run_dir, root = Path(run_dir), Path(bundle_root)
+    target = run_dir / "bundle"
+    train = yaml.safe_load((run_dir / "config.yaml").read_text(encoding="utf-8"))
+    train.pop("_meta_", None)
+    train |= {key: value for key, value in PLACES.items() if key in train}
+    for name, config in (("train", train), ("evaluate", _evaluate(train, root)), ("inference", _inference(train, root))):
+        files.write_text(target / "configs" / f"{name}.yaml", yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
+        files.write_json(target / "configs" / f"{name}.json", config)
+    files.write_json(target / "configs" / "metadata.json", _metadata(run_dir, root, train))
+    for name in COPIED:
+        if (root / name).is_file():
+            files.write_bytes(target / name, (root / name).read_bytes())
+    stream = io.BytesIO()
+    torch.save(read_weights(run_dir / "checkpoints" / "last.pt"), stream)
+    files.write_bytes(target / "models" / "model.pt", stream.getvalue())
+    return target
+
+
+def _evaluate(train: dict[str, Any], root: Path) -> dict[str, Any]:
+    """The training configuration with the bundle's evaluation delta in it."""
+    delta = ConfigParser.load_config_file(str(root / "configs" / "evaluate.yaml"))
+    if "train" in delta:  # a standalone bundle's: whole already, of the same network and settings
+        return delta | {key: value for key, value in train.items() if key not in ("run", "validate")}
+    parser = ConfigParser(copy.deepcopy(train))
+    for key, value in delta.items():
+        merge_kv(parser, key, copy.deepcopy(value))
+    return parser.config | {"checkpoint_file": MODEL}
+
+
+def _inference(train: dict[str, Any], root: Path) -> dict[str, Any]:
+    """The bundle's inference configuration with what it shares with training taken from there."""
+    config = ConfigParser.load_config_file(str(root / "configs" / "inference.yaml"))
+    trained = ConfigParser(copy.deepcopy(train))
+    return config | {own: trained[theirs] for own, theirs in SHARED.items() if own in config and theirs in trained}
+
+
+def _metadata(run_dir: Path, root: Path, train: dict[str, Any]) -> dict[str, Any]:
+    metadata = json.loads((root / "configs" / "metadata.json").read_text(encoding="utf-8"))
+    with open(run_dir / "log.csv", newline="", encoding="utf-8") as stream:
+        validated = [row for row in csv.DictReader(stream) if row.get("val_mean_dice")]
+    scores = {key: float(value) for key, value in validated[-1].items() if key.startswith("val_") and value} if validated else {}
+    record = json.loads((run_dir / "record.json").read_text(encoding="utf-8"))
+    return metadata | {"label_names": train["labels"], "scores": scores, "cases": record["cases"]}
