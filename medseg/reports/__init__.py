@@ -1,0 +1,6 @@
+"""Read the files of a run, write tables, figures and pages; never touch a network."""
+
+from medseg.reports.run_report import write_report
+from medseg.reports.summary import summarise
+
+__all__ = ["summarise", "write_report"]

@@ -1,0 +1,146 @@
+"""What a run left on disk, read and checked."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from medseg.errors import DataError, Fault
+from medseg.files import FORMULA_STARTS
+from medseg.metrics.scores import METRICS
+from medseg.reports.summary import number
+
+Rows = list[dict[str, str]]
+
+PNG_MARK = b"\x89PNG\r\n\x1a\n"
+WRITTEN_BY = {
+    "log.csv": "training",
+    "cases.csv": "evaluation",
+    "split.json": "training",
+    "record.json": "training",
+    "config.yaml": "training",
+    "previews": "evaluation",
+}
+CASE_NUMBERS = (*METRICS, "reference_ml", "prediction_ml")
+LOG_NUMBERS = ("epoch", "iteration", "loss", "learning_rate", "seconds")
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The files of one run; what is missing is empty.
+
+    Attributes:
+        path: the folder.
+        log, cases: rows of ``log.csv`` and ``cases.csv``, as text.
+        split, record: content of ``split.json`` and ``record.json``.
+        config: text of ``config.yaml``.
+        previews: case to its PNG.
+        missing: names of what is not there, with the step that writes each.
+    """
+
+    path: Path
+    log: Rows
+    cases: Rows
+    split: dict[str, Any]
+    record: dict[str, Any]
+    config: str
+    previews: dict[str, Path]
+    missing: dict[str, str]
+
+
+def read_run(run_dir: str | Path) -> RunFolder:
+    """Read a run folder.
+
+    Raises:
+        DataError: the folder does not exist, holds neither ``log.csv`` nor ``cases.csv``, or one of its files is not
+            what a run writes.
+    """
+    path = Path(run_dir)
+    if not path.is_dir():
+        raise DataError(Fault("E101", "no such folder", "check the path", file=path))
+    missing = {name: step for name, step in WRITTEN_BY.items() if not (path / name).exists()}
+    if {"log.csv", "cases.csv"} <= missing.keys():
+        fix = "train or evaluate into this folder first, or name the folder of one run"
+        expected = "log.csv (training writes it) or cases.csv (evaluation writes it)"
+        raise DataError(Fault("E505", "not a run folder", fix, expected, "neither", path))
+    log = _read_table(path / "log.csv", ("epoch",))
+    cases = _read_table(path / "cases.csv", ("case", "label", "dice"))
+    _check_numbers(path / "log.csv", log, [*LOG_NUMBERS, *(name for name in _names(log) if name.startswith("val_"))])
+    _check_numbers(path / "cases.csv", cases, CASE_NUMBERS)
+    return RunFolder(
+        path=path,
+        log=log,
+        cases=cases,
+        split=_read_json(path / "split.json"),
+        record=_read_json(path / "record.json"),
+        config=_read_text(path / "config.yaml"),
+        previews=_find_previews(path / "previews"),
+        missing=missing,
+    )
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8") if path.exists() else ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(Fault("E105", f"cannot be read ({error})", "copy it again", "UTF-8 text", file=path)) from error
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    text = _read_text(path)
+    try:
+        content = json.loads(text) if text else {}
+    except json.JSONDecodeError as error:
+        raise DataError(Fault("E105", f"the file is damaged ({error})", "copy it again", "JSON", file=path)) from error
+    if not isinstance(content, dict):
+        fix = "copy the run's own file here"
+        raise DataError(Fault("E105", "not what a run writes", fix, "a JSON object", type(content).__name__, path))
+    return content
+
+
+def _read_table(path: Path, required: Sequence[str]) -> Rows:
+    """Rows without what the CSV writer put before text that a spreadsheet would run as a formula."""
+    text = _read_text(path)
+    if not text:
+        return []
+    reader = csv.DictReader(io.StringIO(text, newline=""), restval="")
+    columns = reader.fieldnames or []
+    if not set(required) <= set(columns):
+        fix = "copy the run's own file here"
+        found = ", ".join(columns)
+        raise DataError(Fault("E105", "columns are missing", fix, ", ".join(required), found, path))
+    return [{name: _plain(cell) for name, cell in row.items() if name is not None} for row in reader]
+
+
+def _plain(cell: str) -> str:
+    return cell[1:] if cell.startswith("'") and cell[1:].startswith(FORMULA_STARTS) else cell
+
+
+def _names(rows: Rows) -> Iterable[str]:
+    return rows[0] if rows else ()
+
+
+def _check_numbers(path: Path, rows: Rows, columns: Iterable[str]) -> None:
+    for column in columns:
+        for line, row in enumerate(rows, start=2):
+            try:
+                number(row.get(column))
+            except ValueError as error:
+                what, fix = f"line {line}, column {column}: not a number", "copy the run's own file here"
+                raise DataError(Fault("E105", what, fix, "a number or nothing", repr(row[column]), path)) from error
+
+
+def _find_previews(folder: Path) -> dict[str, Path]:
+    """Looked up by name, so that no case name can lead out of the folder."""
+    found = sorted(path for path in folder.rglob("*.png") if path.is_file())
+    return {path.relative_to(folder).as_posix().removesuffix(".png"): path for path in found if _is_png(path)}
+
+
+def _is_png(path: Path) -> bool:
+    with open(path, "rb") as stream:
+        return stream.read(len(PNG_MARK)) == PNG_MARK

@@ -1,0 +1,219 @@
+"""The page of one run: its figures up front, the scores by label, the curves, the cases, and how it was made."""
+
+from __future__ import annotations
+
+import datetime
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from medseg.metrics.scores import POLICY
+from medseg.reports import markup
+from medseg.reports.case_list import draw_cases, worst_first
+from medseg.reports.run_folder import RunFolder
+from medseg.reports.summary import EMPTIES, deviation, mean, number, summarise
+from medseg.reports.theme import CSS
+
+LEADING_SUBSETS = ("test", "validate")  # the headline speaks of the first of these that was scored
+COMMAND = "python -m monai.bundle run --config_file config.yaml --dataset_dir <data set> --output_dir <new folder>"
+REPRODUCE = "Install the versions above, take the data set with the recorded fingerprint, and run this configuration:"
+STATISTICS = ("mean", "sd", "median", "min", "max")
+
+Row = dict[str, str]
+
+
+def build_page(run: RunFolder, labels: Sequence[str], figures: Mapping[str, bytes], budget_bytes: float) -> str:
+    """The document. `figures` are PNGs by name: training, validation, dice, hd95; `labels` fix the colours."""
+    sections = [
+        _header(run),
+        "<h2>Scores by label</h2>",
+        *_scores(run, labels),
+        _figures({"dice": "Dice of every case, by label", "hd95": "HD95 of every case, by label"}, figures),
+        _key(run) if "dice" in figures else "",
+        "<h2>Training</h2>",
+        _curves(run, figures),
+        "<h2>Cases</h2>",
+        draw_cases(run, labels, budget_bytes),
+        "<h2>Details</h2>",
+        _details(run),
+    ]
+    return markup.page(f"{_task(run)}: run report", CSS, "\n".join(sections))
+
+
+def leading_rows(cases: Sequence[Row]) -> list[Row]:
+    """The rows that the headline speaks of: of one subset, the test cases where there are any."""
+    found = list(dict.fromkeys(row.get("subset", "") for row in cases))
+    chosen = next((subset for subset in LEADING_SUBSETS if subset in found), found[0] if found else "")
+    return [row for row in cases if row.get("subset", "") == chosen]
+
+
+def _header(run: RunFolder) -> str:
+    when = _moment(run.record)
+    network = run.record.get("network", "")
+    network = network.get("name", "") if isinstance(network, Mapping) else network
+    line = " · ".join(str(part) for part in (when, network) if part)
+    facts = [_dice_fact(run), _held_out_fact(run), _time_fact(run), _worst_fact(run)]
+    missing = "".join(f"<li><code>{name}</code>: {step} writes it</li>" for name, step in run.missing.items())
+    notice = f'<div class="missing">Not in this folder yet:<ul>{missing}</ul></div>' if missing else ""
+    return (
+        f'<header><h1>{markup.text(_task(run))}</h1><p class="muted">{markup.text(line or "date not recorded")}</p>'
+        f'<dl class="facts">{"".join(facts)}</dl></header>{notice}'
+    )
+
+
+def _task(run: RunFolder) -> str:
+    named = (run.record.get(key) for key in ("task", "bundle", "name"))
+    return next((name for name in named if name and isinstance(name, str)), run.path.resolve().name)
+
+
+def _dice_fact(run: RunFolder) -> str:
+    rows = leading_rows(run.cases)
+    values = [case.dice for case in worst_first(rows) if case.dice is not None]
+    if values:
+        means = [e["mean"] for e in summarise(rows) if e["metric"] == "dice" and e["mean"] is not None]
+        subset = rows[0].get("subset", "")
+        note = f"mean over {markup.count(len(means), 'label')} of the mean over cases; "
+        note += f"n = {markup.count(len(values), 'case')}{f' ({subset})' if subset else ''}"
+        spread = deviation(values)
+        note += f", sd over cases {spread:.3f}" if spread is not None else ""
+        return markup.fact("Mean Dice", markup.figure(mean(means), "dice"), markup.text(note), main=True)
+    if rows:
+        return markup.fact("Mean Dice", markup.NOTHING, "every label is absent from every case", main=True)
+    best = max((v for row in run.log if (v := number(row.get("val_mean_dice"))) is not None), default=None)
+    return markup.fact("Best validation Dice", markup.figure(best, "dice"), "during training; not evaluated", main=True)
+
+
+def _held_out_fact(run: RunFolder) -> str:
+    rows = leading_rows(run.cases)
+    held = {row["case"] for row in rows} if rows else {str(case.get("case")) for case in _subset(run, "validate")}
+    groups = {row.get("group") or row["case"] for row in rows}
+    notes = [f"of {markup.count(len(groups), 'group')}"] if 0 < len(groups) < len(held) else []
+    notes += [f"{len(_subset(run, 'train')):,} trained on"] if _subset(run, "train") else []
+    return markup.fact("Cases held out", f"{len(held):,}" if held else markup.NOTHING, markup.text("; ".join(notes)))
+
+
+def _time_fact(run: RunFolder) -> str:
+    seconds = [v for row in run.log if (v := number(row.get("seconds"))) is not None]
+    if not seconds:
+        return markup.fact("Training time", markup.NOTHING, "no log.csv" if not run.log else "not logged")
+    note = f"{markup.count(len(run.log), 'epoch')}, {math.fsum(seconds) / len(seconds):.1f} s each"
+    return markup.fact("Training time", markup.duration(math.fsum(seconds)), markup.text(note))
+
+
+def _worst_fact(run: RunFolder) -> str:
+    rows = leading_rows(run.cases)
+    worst = next((case for case in worst_first(rows) if case.dice is not None), None)
+    if worst is None:
+        return markup.fact("Worst case", markup.NOTHING, "")
+    rank = next(i for i, case in enumerate(worst_first(run.cases)) if case == worst)
+    link = f'<a href="#case-{rank}">{markup.text(worst.name)}</a>'
+    return markup.fact("Worst case", markup.figure(worst.dice, "dice"), link)
+
+
+def _scores(run: RunFolder, labels: Sequence[str]) -> list[str]:
+    if not run.cases:
+        return ['<p class="note">No scores: evaluation writes <code>cases.csv</code>.</p>']
+    policy = f"{POLICY[0].upper()}{POLICY[1:]}."
+    parts = [f'<p class="note">{markup.text(policy)} n is the number of values, sd their sample deviation.</p>']
+    subsets = list(dict.fromkeys(row.get("subset", "") for row in run.cases))
+    for subset in subsets:
+        rows = [row for row in run.cases if row.get("subset", "") == subset]
+        parts += [f"<h3>{markup.text(subset or 'no subset')}</h3>"] if len(subsets) > 1 else []
+        parts.append(_summary_table(summarise(rows), labels))
+    return parts
+
+
+def _key(run: RunFolder) -> str:
+    several = len({row.get("subset", "") for row in run.cases}) > 1
+    which = f"{markup.text(leading_rows(run.cases)[0].get('subset', ''))} " if several else ""
+    return f'<p class="note">A dot a {which}case; &times; a structure missed or invented.</p>'
+
+
+def _summary_table(summary: Sequence[Mapping[str, Any]], labels: Sequence[str]) -> str:
+    rows, previous = [], None
+    for entry in summary:
+        here = entry["label"], entry["unit"]
+        if here != previous:
+            counts = " · ".join(f"{entry[kind]} {kind}" for kind in EMPTIES)
+            columns = len(STATISTICS) + 2
+            rows.append(markup.label_row(labels.index(entry["label"]), entry["label"], counts, columns))
+        previous = here
+        unit = f" {entry['unit']}" if entry["metric"] in ("hd95", "assd") else ""
+        cells = [str(entry["n"]), *(markup.figure(entry[name], entry["metric"]) for name in STATISTICS)]
+        rows.append(markup.row(f"{markup.NAMES[entry['metric']]}{unit}", cells, strong=1))
+    return markup.table(["", "n", *STATISTICS], rows)
+
+
+def _curves(run: RunFolder, figures: Mapping[str, bytes]) -> str:
+    if not run.log:
+        return '<p class="note">No curves: training writes <code>log.csv</code>.</p>'
+    named = {"training": "Training loss and learning rate over epochs", "validation": "Validation Dice over epochs"}
+    note = "" if "validation" in figures else '<p class="note">No epoch with validation in <code>log.csv</code>.</p>'
+    return note + _figures(named, figures)
+
+
+def _figures(named: Mapping[str, str], figures: Mapping[str, bytes]) -> str:
+    shown = [f"<figure>{markup.picture(figures[key], alt)}</figure>" for key, alt in named.items() if key in figures]
+    return f'<div class="figures">{"".join(shown)}</div>' if shown else ""
+
+
+def _details(run: RunFolder) -> str:
+    parts = ["<h3>Split</h3>", markup.pairs(_split(run))] if run.split else []
+    if run.record:
+        parts += ["<h3>Record</h3>", markup.pairs(_flatten(run.record))]
+    if run.config:
+        parts += [
+            "<h3>How to reproduce</h3>",
+            f"<p>{REPRODUCE}</p>",
+            f'<pre class="command">{markup.text(COMMAND)}</pre>',
+            f'<details class="more"><summary>config.yaml</summary><pre>{markup.text(run.config)}</pre></details>',
+        ]
+    return "\n".join(parts) or '<p class="note">Nothing recorded: training writes these files.</p>'
+
+
+def _split(run: RunFolder) -> list[tuple[str, Any]]:
+    names = [name for name, members in run.split.items() if isinstance(members, list)]
+    groups = {name: {str(case.get("group") or case.get("case")) for case in _subset(run, name)} for name in names}
+    sizes = [
+        (name, f"{markup.count(len(_subset(run, name)), 'case')}, {markup.count(len(groups[name]), 'group')}")
+        for name in names
+    ]
+    everyone = [group for members in groups.values() for group in members]
+    shared = len(everyone) - len(set(everyone))
+    return [
+        *_flatten({k: v for k, v in run.split.items() if k not in names}),
+        *sizes,
+        ("groups in two subsets", shared),
+    ]
+
+
+def _subset(run: RunFolder, name: str) -> list[Mapping[str, Any]]:
+    return [case for case in run.split.get(name) or [] if isinstance(case, Mapping)]
+
+
+def _flatten(record: Mapping[str, Any], above: str = "") -> list[tuple[str, Any]]:
+    """Nested names joined by dots, with their values in words."""
+    items: list[tuple[str, Any]] = []
+    for key, found in record.items():
+        name = f"{above}{str(key).replace('_', ' ')}"
+        if isinstance(found, Mapping):
+            items += _flatten(found, f"{name} · ")
+        else:
+            items.append((name, ", ".join(map(str, found)) if isinstance(found, list) else found))
+    return items
+
+
+def _moment(record: Mapping[str, Any]) -> str:
+    """When the run finished, or else when it started; both are recorded in ISO 8601."""
+    found = {name.rpartition(" · ")[2]: str(moment) for name, moment in _flatten(record) if moment}
+    if "finished" in found:
+        return _readable(found["finished"])
+    return f"started {_readable(found['started'])}, not finished" if "started" in found else ""
+
+
+def _readable(moment: str) -> str:
+    try:
+        when = datetime.datetime.fromisoformat(moment)
+    except ValueError:
+        return moment
+    return f"{when.day} {when:%B %Y, %H:%M %Z}".strip()

@@ -1,0 +1,92 @@
+"""The look of a page: one style sheet, system fonts, light."""
+
+CSS = """
+:root { --ink: #1d2329; --muted: #5b6570; --line: #e2e6ea; --paper: #fff; --wash: #f6f7f9; --accent: #0b5cad; }
+* { box-sizing: border-box; }
+html { -webkit-text-size-adjust: 100%; scroll-behavior: smooth; }
+body { margin: 0; background: var(--paper); color: var(--ink); font: 16px/1.55 system-ui, -apple-system, "Segoe UI",
+  Roboto, "Helvetica Neue", Arial, sans-serif; font-variant-numeric: tabular-nums; }
+main { max-width: 1080px; margin: 0 auto; padding: 48px 32px 96px; }
+h1 { font-size: 30px; line-height: 1.2; letter-spacing: -.015em; margin: 0 0 4px; overflow-wrap: anywhere; }
+h2 { font-size: 20px; letter-spacing: -.01em; margin: 64px 0 6px; }
+h3 { font-size: 15px; margin: 28px 0 8px; }
+p { margin: 0 0 14px; max-width: 46em; }
+a { color: var(--accent); text-underline-offset: 2px; }
+.muted, .note { color: var(--muted); }
+.note { font-size: 14px; }
+code, pre { font: 13px/1.55 ui-monospace, SFMono-Regular, Menlo, Consolas, "Liberation Mono", monospace; }
+code { overflow-wrap: anywhere; }
+pre { background: var(--wash); border-radius: 8px; padding: 14px 16px; overflow-x: auto; margin: 0 0 14px; }
+.facts { display: grid; grid-template-columns: minmax(250px, 1.7fr) repeat(3, 1fr); gap: 24px; margin: 32px 0 0;
+  padding: 26px 0; border: solid var(--line); border-width: 1px 0; }
+.facts div { min-width: 0; overflow-wrap: anywhere; }
+.facts dt { font-size: 13px; color: var(--muted); margin: 0 0 2px; }
+.facts dd { margin: 0; font-size: 24px; line-height: 1.25; font-weight: 600; letter-spacing: -.01em; }
+.facts dd small { display: block; font-size: 13px; line-height: 1.45; font-weight: 400; letter-spacing: 0;
+  color: var(--muted); margin-top: 4px; }
+.facts .main dd { font-size: 54px; line-height: 1; letter-spacing: -.03em; }
+.facts .main small { margin-top: 8px; }
+.missing { background: #fff8e6; border: 1px solid #f0dfae; border-radius: 8px; padding: 12px 16px; margin: 24px 0 0;
+  font-size: 14px; }
+.missing ul { margin: 4px 0 0; padding-left: 20px; }
+.wide { overflow-x: auto; margin: 0 0 18px; }
+table { border-collapse: collapse; width: 100%; font-size: 14px; }
+th, td { padding: 6px 10px; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap; }
+th { font-weight: 500; color: var(--muted); font-size: 13px; }
+th:first-child, td:first-child { text-align: left; padding-left: 0; }
+th:last-child, td:last-child { padding-right: 0; }
+tbody th { color: var(--ink); font-weight: 400; font-size: 14px; }
+tr.label th { padding-top: 20px; white-space: normal; font-weight: 600; text-align: left; overflow-wrap: anywhere; }
+tr.label span { font-weight: 400; color: var(--muted); font-size: 13px; margin-left: 8px; }
+td.strong { font-weight: 600; }
+table.pairs td { text-align: left; white-space: normal; overflow-wrap: anywhere; padding-right: 0; }
+table.pairs th { width: 34%; white-space: normal; text-align: left; overflow-wrap: anywhere; vertical-align: top; }
+.swatch { display: inline-block; width: .7em; height: .7em; border-radius: 2px; margin-right: .5em;
+  background: var(--colour); }
+pre.command { white-space: pre-wrap; overflow-wrap: anywhere; }
+.body th, .body td { padding-left: 4px; padding-right: 4px; }
+.body th:first-child, .body td:first-child { text-align: right; padding-left: 0; }
+.body tr.label th { text-align: left; padding-top: 10px; border-bottom: 0; }
+.body .note { margin: 0; }
+.figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 420px), 1fr)); gap: 28px 32px;
+  align-items: start; margin-top: 14px; }
+figure { margin: 0; }
+img { display: block; max-width: 100%; height: auto; }
+details.case { border-bottom: 1px solid var(--line); }
+details.case:first-of-type { border-top: 1px solid var(--line); }
+details.case > summary { display: flex; align-items: center; gap: 8px 16px; padding: 10px 0; cursor: pointer;
+  list-style: none; }
+summary::-webkit-details-marker { display: none; }
+details.case > summary::before { content: "\\25B8"; color: var(--muted); font-size: 13px; width: .8em; }
+details.case[open] > summary::before { content: "\\25BE"; }
+details.case > summary:hover .name { color: var(--accent); }
+.name { flex: 1 1 10em; min-width: 0; font-weight: 600; overflow-wrap: anywhere; }
+.track { position: relative; flex: 0 1 240px; height: 2px; margin: 0 6px; background: var(--line); }
+.track i { position: absolute; left: var(--at); top: -4px; width: 10px; height: 10px; margin-left: -5px;
+  border-radius: 50%; border: 1px solid #fff; background: var(--colour); }
+.dice { flex: 0 0 3.2em; text-align: right; }
+.tag { flex: 0 0 auto; font-size: 12px; border-radius: 10px; padding: 1px 9px; background: #fde8e4; color: #8f2a15; }
+.tag.plain { background: #eceff2; color: var(--muted); }
+.body { display: grid; grid-template-columns: minmax(0, 1.6fr) minmax(0, 1fr); gap: 32px; padding: 6px 0 28px;
+  align-items: start; }
+.body.alone { grid-template-columns: minmax(0, 1fr); }
+details.more { margin: 20px 0; }
+details.more > summary { cursor: pointer; font-weight: 500; }
+details.more > *:not(summary) { margin-top: 12px; }
+@media (max-width: 760px) {
+  main { padding: 28px 16px 64px; }
+  h1 { font-size: 25px; }
+  h2 { margin-top: 48px; }
+  .facts { grid-template-columns: 1fr 1fr; gap: 20px 16px; }
+  .facts .main { grid-column: 1 / -1; }
+  .body { grid-template-columns: minmax(0, 1fr); gap: 14px; }
+  details.case > summary { flex-wrap: wrap; }
+  .name { flex-basis: calc(100% - 7em); }
+  .tag, .track { order: 1; }
+  .track { flex: 1 1 50%; margin: 4px 6px 8px; }
+  th, td { padding: 6px 4px; }
+  table { font-size: 13px; }
+  tbody th { font-size: 13px; }
+}
+@media print { details.case { break-inside: avoid; } main { max-width: none; padding: 0; } }
+"""

@@ -1,0 +1,251 @@
+"""One picture a case: image, reference and prediction side by side, in three planes."""
+
+from __future__ import annotations
+
+import functools
+import io
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageDraw, ImageFont
+
+from medseg.labels import Labels
+
+PANEL_WIDTH, PANEL_HEIGHT = 260, 300  # pixels; a slice is scaled to the largest size that fits
+TEXT, SWATCH = 16, 20  # pixels; pages show the picture at three quarters of its size
+GAP, HEAD, LINE = 4, 26, 26  # pixels between panels, above them, and for a line of the legend
+FILL_OPACITY, CONTOUR_PIXELS = 0.30, 2
+WINDOW_PERCENTILES = (1.0, 99.0)
+WINDOW_SAMPLE = 200_000
+LONGEST_NAME = 40
+INK, MUTED, PAPER = (29, 35, 41), (98, 108, 118), (255, 255, 255)
+LETTER, FAINT = (255, 255, 255), (150, 150, 150)
+BAR_LENGTHS_MM = (200, 100, 50, 20, 10, 5, 2, 1)
+
+LabelMap = npt.NDArray[np.integer]
+Mask = npt.NDArray[np.bool_]
+Pixels = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Plane:
+    """A viewing plane: the axis it cuts, and which patient direction lies at its left, right and upper edge."""
+
+    name: str
+    axis: int
+    left: str
+    right: str
+    top: str
+
+
+# Radiological convention: the patient is seen from the feet (axial) or from the front (coronal).
+PLANES = (
+    Plane("axial", 2, "R", "L", "A"),
+    Plane("coronal", 1, "R", "L", "S"),
+    Plane("sagittal", 0, "A", "P", "S"),
+)
+
+
+@dataclass(frozen=True)
+class _Row:
+    plane: Plane
+    scale: float  # pixels a millimetre
+    height: int  # pixels
+    panels: tuple[Pixels | None, ...]
+
+
+def draw_case(
+    image: npt.NDArray,
+    reference: LabelMap | None,
+    prediction: LabelMap,
+    spacing_mm: Sequence[float],
+    labels: Labels,
+    title: str | None = None,
+) -> bytes:
+    """Draw a case as one PNG: a row a plane; columns image, image with reference, image with prediction.
+
+    Each plane passes through the slice with most reference (most prediction, where there is no reference; the middle,
+    where both are empty). A plane in which the volume is one voxel thick is left out. Intensities are windowed from
+    the 1st to the 99th percentile of the whole image.
+
+    Args:
+        image: (X, Y, Z) intensities whose axes run to the patient's right, anterior and superior (RAS).
+        reference, prediction: label maps of the image's shape; the reference may be None.
+        spacing_mm: millimetres between voxels along each of the three axes.
+        labels: names and colours of the label values; a later name is drawn over an earlier one.
+        title: a line above the picture.
+
+    Raises:
+        ValueError: if the image is not 3-D, or if a label map's shape differs from the image's.
+    """
+    for label_map in (image, reference, prediction):
+        if label_map is not None and (label_map.ndim != 3 or label_map.shape != image.shape):
+            raise ValueError(f"expected arrays of one shape (X, Y, Z), found {label_map.shape} with {image.shape}")
+    centre = _centre(reference, prediction, image.shape)
+    low, high = _window(image)
+    rows = []
+    for plane in _planes(image.shape):
+        cut = functools.partial(_cut, axis=plane.axis, index=centre[plane.axis])
+        size, scale = _fit(cut(image).shape, [spacing_mm[axis] for axis in range(3) if axis != plane.axis])
+        grey = _grey(cut(image), low, high, size)
+        drawn = [None if m is None else _overlay(grey, cut(m), labels) for m in (reference, prediction)]
+        rows.append(_Row(plane, scale, grey.shape[0], (grey, *drawn)))
+    return _compose(rows, labels, title)
+
+
+def _planes(shape: Sequence[int]) -> list[Plane]:
+    thick = [plane for plane in PLANES if all(n > 1 for axis, n in enumerate(shape) if axis != plane.axis)]
+    return thick or [PLANES[0]]
+
+
+def _centre(reference: LabelMap | None, prediction: LabelMap, shape: Sequence[int]) -> list[int]:
+    """For each axis, the index of the slice across it that holds most foreground."""
+    for label_map in (reference, prediction):
+        if label_map is not None and label_map.any():
+            others = ((1, 2), (0, 2), (0, 1))
+            return [_peak(np.count_nonzero(label_map, axis=other)) for other in others]
+    return [n // 2 for n in shape]
+
+
+def _peak(counts: npt.NDArray[np.intp]) -> int:
+    """The index of the largest count; of several, the middle one."""
+    largest = np.flatnonzero(counts == counts.max())
+    return int(largest[len(largest) // 2])
+
+
+def _window(image: npt.NDArray) -> tuple[float, float]:
+    step = math.ceil((image.size / WINDOW_SAMPLE) ** (1 / 3))
+    sample = image[::step, ::step, ::step]
+    sample = sample[np.isfinite(sample)]
+    low, high = (float(value) for value in np.percentile(sample, WINDOW_PERCENTILES)) if sample.size else (0.0, 0.0)
+    if high <= low:
+        finite = image[np.isfinite(image)]
+        low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
+    return low, high if high > low else low + 1.0
+
+
+def _cut(array: npt.NDArray, axis: int, index: int) -> npt.NDArray:
+    """The slice as seen: column 0 is the patient's right (or anterior), row 0 is anterior (or superior)."""
+    return array.take(index, axis)[::-1, ::-1].T
+
+
+def _fit(shape: tuple[int, ...], spacing_mm: Sequence[float]) -> tuple[tuple[int, int], float]:
+    """Size in pixels (width, height) of a slice of `shape` (rows, columns), and its pixels a millimetre."""
+    width_mm, height_mm = shape[1] * spacing_mm[0], shape[0] * spacing_mm[1]
+    scale = min(PANEL_WIDTH / width_mm, PANEL_HEIGHT / height_mm)
+    return (max(1, round(width_mm * scale)), max(1, round(height_mm * scale))), scale
+
+
+def _grey(values: npt.NDArray, low: float, high: float, size: tuple[int, int]) -> Pixels:
+    """(rows, columns, 3) pixels of a slice."""
+    shown = np.clip((np.nan_to_num(values.astype(np.float32), nan=low) - low) / (high - low), 0, 1)
+    grey = Image.fromarray((shown * 255).round().astype(np.uint8)).resize(size, Image.Resampling.BICUBIC)
+    return np.repeat(np.asarray(grey)[:, :, None], 3, axis=2)
+
+
+def _overlay(grey: Pixels, label_map: LabelMap, labels: Labels) -> Pixels:
+    pixels = grey.copy()
+    for name in labels.foreground:
+        mask = labels.mask(label_map, name)
+        if not mask.any():
+            continue
+        large = _resize(mask, grey.shape[:2])
+        inner = large
+        for _ in range(CONTOUR_PIXELS):
+            inner = _erode(inner)
+        colour = np.array(labels.colour(name), dtype=np.float32)
+        pixels[inner] = (1 - FILL_OPACITY) * grey[inner] + FILL_OPACITY * colour
+        pixels[large & ~inner] = colour.astype(np.uint8)
+    return pixels
+
+
+def _resize(mask: Mask, shape: Sequence[int]) -> Mask:
+    """Scale a mask with smooth edges. Where voxels are smaller than pixels, a lone voxel still shows."""
+    smooth = Image.fromarray(mask.astype(np.float32)).resize((shape[1], shape[0]), Image.Resampling.BILINEAR)
+    threshold = 0.5
+    for pixels, voxels in zip(shape, mask.shape, strict=True):
+        threshold *= pixels / voxels / 2 if pixels < voxels else 1.0
+    return np.asarray(smooth) >= threshold
+
+
+def _erode(mask: Mask) -> Mask:
+    padded = np.pad(mask, 1)
+    return mask & padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
+
+
+def _compose(rows: Sequence[_Row], labels: Labels, title: str | None) -> bytes:
+    width = 3 * PANEL_WIDTH + 2 * GAP
+    legend, legend_height = _place_legend(labels, width)
+    y = HEAD * (2 if title else 1)
+    canvas = Image.new("RGB", (width, y + sum(row.height + GAP for row in rows) + legend_height), PAPER)
+    draw = ImageDraw.Draw(canvas)
+    if title:
+        draw.text((0, 4), _printable(title, 2 * LONGEST_NAME), INK, _font(TEXT + 1))
+    for column, name in enumerate(("image", "reference", "prediction")):
+        draw.text((column * (PANEL_WIDTH + GAP), y - HEAD + 5), name, MUTED, _font(TEXT))
+    for row in rows:
+        for column, panel in enumerate(row.panels):
+            _paste(canvas, draw, panel, (column * (PANEL_WIDTH + GAP), y, row.height))
+        _annotate(draw, row, y)
+        y += row.height + GAP
+    for name, text, x, line in legend:
+        middle = y + line * LINE + LINE // 2
+        draw.rectangle((x, middle - 6, x + 12, middle + 6), labels.colour(name))
+        draw.text((x + SWATCH, middle), text, INK, _font(TEXT), anchor="lm")
+    file = io.BytesIO()
+    canvas.save(file, "PNG", compress_level=4)
+    return file.getvalue()
+
+
+def _paste(canvas: Image.Image, draw: ImageDraw.ImageDraw, panel: Pixels | None, cell: tuple[int, int, int]) -> None:
+    """Put a panel into its cell (left, top, height), centred on black."""
+    left, top, height = cell
+    draw.rectangle((left, top, left + PANEL_WIDTH - 1, top + height - 1), (0, 0, 0))
+    if panel is None:
+        middle = (left + PANEL_WIDTH // 2, top + height // 2)
+        draw.text(middle, "no reference", FAINT, _font(TEXT), anchor="mm")
+    else:
+        canvas.paste(Image.fromarray(panel), (left + (PANEL_WIDTH - panel.shape[1]) // 2, top))
+
+
+def _annotate(draw: ImageDraw.ImageDraw, row: _Row, top: int) -> None:
+    """Orientation letters, the plane's name and a bar of known length, in the first column."""
+    plane, scale, height = row.plane, row.scale, row.height
+    write = functools.partial(draw.text, fill=LETTER, font=_font(TEXT), stroke_width=1, stroke_fill=(0, 0, 0))
+    write((6, top + height // 2), plane.left, anchor="lm")
+    write((PANEL_WIDTH - 6, top + height // 2), plane.right, anchor="rm")
+    write((PANEL_WIDTH // 2, top + 4), plane.top, anchor="ma")
+    write((6, top + height - 6), plane.name, anchor="ls")
+    length_mm = next((mm for mm in BAR_LENGTHS_MM if mm * scale <= PANEL_WIDTH / 3), None)
+    if length_mm is not None:
+        right, bottom = PANEL_WIDTH - 8, top + height - 7
+        box = (right - round(length_mm * scale), bottom - 2, right, bottom)
+        draw.rectangle(box, LETTER, (0, 0, 0))
+        write(((box[0] + right) // 2, bottom - 6), f"{length_mm} mm", anchor="ms")
+
+
+def _place_legend(labels: Labels, width: int) -> tuple[list[tuple[str, str, int, int]], int]:
+    """For each foreground name: itself, its text, its left edge in pixels and its line; and the legend's height."""
+    places, x, line = [], 0, 0
+    for name in labels.foreground:
+        text = _printable(name, LONGEST_NAME)
+        needed = SWATCH + math.ceil(_font(TEXT).getlength(text))
+        if x and x + needed > width:
+            x, line = 0, line + 1
+        places.append((name, text, x, line))
+        x += needed + SWATCH
+    return places, (line + 1) * LINE + 2 if places else 0
+
+
+def _printable(text: str, longest: int) -> str:
+    """One line of printable characters: names come from the user."""
+    kept = " ".join("".join(c if c.isprintable() else " " for c in text[: 4 * longest]).split())
+    return kept if len(kept) <= longest else f"{kept[: longest - 1]}…"
+
+
+@functools.cache
+def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(size)

@@ -1,0 +1,256 @@
+import base64
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from medseg import files
+from medseg.errors import DataError
+from medseg.labels import PALETTE
+from medseg.reports import write_report
+
+PNG = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAQAAAC1HAwCAAAAC0lEQVR42mNkYAAAAAYAAjCB0C8AAAAASUVORK5CYII=")
+HOSTILE = """<script>alert("1")</script>'&"""
+VOID = {"meta", "img", "br", "link", "input"}
+
+
+class Page(HTMLParser):
+    """Elements and attributes of a page; fails where tags do not nest."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.elements, self.attributes, self.texts, self.open = [], [], [], []
+        self.feed(text)
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append(tag)
+        self.attributes += [(tag, name, value) for name, value in attrs]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.texts.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.texts).split())
+
+
+def case_row(case: str, label: str, dice, empties: str = "", subset: str = "validate", **more) -> dict:
+    return {
+        "case": case, "group": case, "label": label, "distance_unit": "mm", "dice": dice, "iou": dice, "hd95": 2.0,
+        "assd": 0.5, "empties": empties, "reference_ml": 1.5, "prediction_ml": 1.25, "spacing_mm": "1.0 1.0 2.5",
+        "subset": subset,
+    } | more  # fmt: skip
+
+
+def write_cases(folder: Path, rows: list[dict]) -> None:
+    files.write_csv(folder / "cases.csv", rows)
+
+
+def write_log(folder: Path) -> None:
+    columns = ("epoch", "iteration", "loss", "learning_rate", "seconds", "val_mean_dice", "val_dice_a")
+    rows = [(1, 4, 0.9, 0.01, 30.0, "", ""), (2, 8, "nan", 0.005, 45.5, 0.62, 0.62)]
+    files.write_csv(folder / "log.csv", [dict(zip(columns, row, strict=True)) for row in rows])
+
+
+def write_previews(folder: Path, *cases: str) -> None:
+    for case in cases:
+        files.write_bytes(folder / "previews" / f"{case}.png", PNG)
+
+
+def report(folder: Path, **options) -> Page:
+    path = write_report(folder, **options)
+    assert path == folder / "report.html"
+    return Page(path.read_text(encoding="utf-8"))
+
+
+def images(page: Page) -> list[str]:
+    return [value for tag, name, value in page.attributes if (tag, name) == ("img", "alt")]
+
+
+@pytest.fixture
+def complete(tmp_path: Path) -> Path:
+    write_log(tmp_path)
+    write_cases(tmp_path, [case_row("c1", "a", 0.9), case_row("c2", "a", 0.7), case_row("c3", "a", "", "absent")])
+    write_previews(tmp_path, "c1", "c2", "c3")
+    split = {"seed": 7, "layout": "folders", "train": [{"case": "t1", "group": "p1", "digest": "0"}], "validate": []}
+    files.write_json(tmp_path / "split.json", split)
+    record = {
+        "task": "liver_ct",
+        "network": "UNet",
+        "versions": {"torch": "2.8"},
+        "finished": "2024-05-06T07:08:09+00:00",
+    }
+    files.write_json(tmp_path / "record.json", record)
+    files.write_text(tmp_path / "config.yaml", "seed: 7\n")
+    return tmp_path
+
+
+def test_a_complete_run(complete: Path):
+    page = report(complete)
+    for expected in ("liver_ct", "6 May 2024, 07:08 UTC", "0.800", "sd over cases 0.141", "n = 2 cases (validate)",
+                     "1 min 16 s", "0 missed · 0 invented · 1 absent", "1 case, 1 group", "seed: 7",
+                     "versions · torch"):  # fmt: skip
+        assert expected in page.text
+    assert "Not in this folder yet" not in page.text
+    drawn = sorted(path.name for path in (complete / "figures").iterdir())
+    assert drawn == ["dice_by_label.png", "hd95_by_label.png", "loss.png", "validation_dice.png"]
+
+
+def test_one_file_that_loads_nothing(complete: Path):
+    page = report(complete)
+    assert not {"script", "link", "iframe", "object", "form", "base"} & set(page.elements)
+    loaded = [value for _, name, value in page.attributes if name in ("src", "href", "srcset", "action")]
+    assert loaded
+    assert all(value.startswith(("data:image/png;base64,", "#case-")) for value in loaded)
+    policy = next(value for _, name, value in page.attributes if name == "content")
+    assert policy.startswith("default-src 'none'; img-src data:;")
+    assert "url(" not in (complete / "report.html").read_text(encoding="utf-8")
+
+
+def test_the_same_files_give_the_same_page(complete: Path):
+    first = write_report(complete).read_bytes()
+    assert write_report(complete).read_bytes() == first
+
+
+def test_the_worst_case_comes_first_and_those_without_a_score_last(complete: Path):
+    page = report(complete)
+    assert [alt.split(":")[0] for alt in images(page) if ":" in alt] == ["c2", "c1", "c3"]
+    assert ("a", "href", "#case-0") in page.attributes
+
+
+def test_hostile_names_are_text(tmp_path: Path):
+    write_cases(tmp_path, [case_row(HOSTILE, HOSTILE, 0.5, subset=HOSTILE), case_row("$x_", "_$y", 0.5, group='"><b>')])
+    files.write_text(tmp_path / "config.yaml", "</pre><script>alert(2)</script>")
+    files.write_json(tmp_path / "record.json", {"<i>": "</td><script>", "task": HOSTILE, "odd": "\ud800"})
+    page = report(tmp_path)
+    assert not {"script", "b", "i>"} & set(page.elements)
+    assert not [name for _, name, _ in page.attributes if name.startswith("on")]
+    assert HOSTILE in page.text
+    assert "</pre><script>alert(2)</script>" in page.text
+
+
+def test_a_case_name_cannot_lead_out_of_the_previews(tmp_path: Path):
+    files.write_bytes(tmp_path / "secret.png", PNG)
+    files.write_bytes(tmp_path / "run/previews/fine.png", PNG)
+    write_cases(tmp_path / "run", [case_row("../../secret", "a", 0.5), case_row("fine", "a", 0.6)])
+    assert [alt for alt in images(report(tmp_path / "run")) if "reference" in alt] == [
+        "fine: image, reference and prediction"
+    ]
+
+
+def test_what_a_spreadsheet_would_run_is_shown_as_it_was(tmp_path: Path):
+    write_cases(tmp_path, [case_row("-case", "=label", 0.5)])
+    write_previews(tmp_path, "-case")
+    page = report(tmp_path)
+    assert "-case: image, reference and prediction" in images(page)
+    assert "'=label" not in page.text
+
+
+def test_trained_but_not_evaluated(tmp_path: Path):
+    write_log(tmp_path)
+    page = report(tmp_path)
+    assert "Best validation Dice 0.620" in page.text
+    assert "cases.csv : evaluation writes it" in page.text
+    assert "No scores" in page.text
+    assert "log.csv :" not in page.text
+
+
+def test_evaluated_but_not_trained_here(tmp_path: Path):
+    write_cases(tmp_path, [case_row("c1", "a", 0.9)])
+    page = report(tmp_path)
+    assert "log.csv : training writes it" in page.text
+    assert "No curves" in page.text
+    assert "Mean Dice 0.900" in page.text
+    assert not (tmp_path / "figures" / "loss.png").exists()
+
+
+def test_all_labels_absent(tmp_path: Path):
+    write_cases(tmp_path, [case_row("c1", "a", "", "absent", hd95="", assd="", iou="")])
+    assert "every label is absent" in report(tmp_path).text
+
+
+def test_a_log_without_validation(tmp_path: Path):
+    files.write_csv(tmp_path / "log.csv", [{"epoch": 1, "loss": 0.5}])
+    assert "No epoch with validation" in report(tmp_path).text
+
+
+def test_not_a_run_folder(tmp_path: Path):
+    (tmp_path / "record.json").write_text("{}")
+    with pytest.raises(DataError, match=r"E505.*log\.csv \(training writes it\)"):
+        write_report(tmp_path)
+    with pytest.raises(DataError, match="no such folder"):
+        write_report(tmp_path / "nowhere")
+    assert not (tmp_path / "report.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("cases.csv", "case,label\nc1,a\n", "columns are missing"),
+        ("cases.csv", "case,label,dice\nc1,a,good\n", "line 2, column dice.*'good'"),
+        ("log.csv", "epoch,val_mean_dice\n1,high\n", "column val_mean_dice"),
+        ("record.json", "{", "record.json: the file is damaged"),
+        ("split.json", "[]", "expected a JSON object; found list"),
+        ("config.yaml", b"\xff", "UTF-8"),
+    ],
+)
+def test_damaged_files_are_named(complete: Path, name: str, content: str | bytes, message: str):
+    (complete / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(DataError, match=message):
+        write_report(complete)
+
+
+def test_beyond_the_budget_the_worst_cases_keep_their_pictures(tmp_path: Path):
+    write_cases(tmp_path, [case_row(f"c{i}", "a", 0.1 * i) for i in range(1, 6)])
+    write_previews(tmp_path, *(f"c{i}" for i in range(1, 6)))
+    two_pictures_mb = 2.5 * len(PNG) * 4 / 3 / 1e6
+    page = report(tmp_path, budget_mb=two_pictures_mb)
+    assert [alt.split(":")[0] for alt in images(page) if ":" in alt] == ["c1", "c2"]
+    assert "3 pictures left out" in page.text
+    assert "c5" in page.text
+
+
+def test_the_headline_speaks_of_the_test_cases(tmp_path: Path):
+    rows = [case_row("v", "a", 0.9), case_row("t", "a", 0.5, subset="test"), case_row("u", "a", 0.6, subset="test")]
+    write_cases(tmp_path, rows)
+    page = report(tmp_path)
+    assert "Mean Dice 0.550" in page.text
+    assert "n = 2 cases (test)" in page.text
+    assert "A dot a test case" in page.text
+
+
+def test_the_headline_is_the_mean_over_labels(tmp_path: Path):
+    # Labels: a 0.75, b 0; cases: c1 0.5, c2 0.5.
+    rows = [case_row("c1", "a", 1.0), case_row("c1", "b", 0.0, "missed"), case_row("c2", "a", 0.5)]
+    write_cases(tmp_path, [*rows, case_row("c2", "b", "", "absent")])
+    page = report(tmp_path)
+    assert "Mean Dice 0.375" in page.text
+    assert "mean over 2 labels" in page.text
+
+
+def test_a_run_that_has_not_finished(tmp_path: Path):
+    write_log(tmp_path)
+    files.write_json(tmp_path / "record.json", {"started": "2024-05-06T07:08:09+00:00", "finished": None})
+    assert "started 6 May 2024, 07:08 UTC, not finished" in report(tmp_path).text
+
+
+def test_labels_keep_their_colours(complete: Path):
+    page = report(complete)
+    styles = {value for _, name, value in page.attributes if name == "style" and "colour" in value}
+    assert styles
+    assert all(f"rgb{PALETTE[0]}" in style for style in styles)
+
+
+def test_groups_in_two_subsets_are_counted(complete: Path):
+    split = json.loads((complete / "split.json").read_text())
+    split["validate"] = [{"case": "c1", "group": "p1", "digest": "1"}]
+    files.write_json(complete / "split.json", split)
+    assert re.search(r"groups in two subsets 1\b", report(complete).text)
