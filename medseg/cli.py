@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -63,7 +64,7 @@ def run(
     settings |= parse_overrides(overrides or [])
     typer.echo(command_line(files, settings), err=True)
     run_bundle(files, settings)
-    typer.echo(settings["output_dir"])
+    _say_where(Path(settings["output_dir"]))
 
 
 @app.command()
@@ -79,8 +80,20 @@ def phantom(
     typer.echo(write_phantom(task, folder, cases, seed))
 
 
+def _say_where(folder: Path) -> None:
+    """Scores, where there are any, and the place to look at."""
+    page = folder / "report.html"
+    if page.is_file():
+        from medseg.reports import score_lines
+
+        for line in score_lines(folder):
+            typer.echo(line)
+    typer.echo(page if page.is_file() else folder)
+
+
 def main() -> None:
     """Entry point: one clear message and an exit code instead of a traceback, for errors that are ours."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # threads that spin while they wait slow each other down
     try:
         app()
     except Exception as error:

@@ -88,7 +88,10 @@ def _digest(path: str, size: int, modified_ns: int) -> str:
 
 
 def _cell(value: Any) -> Any:
-    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA_STARTS) else value
+    if not isinstance(value, str):
+        return value
+    quote = "'" if value.startswith(FORMULA_STARTS) else ""
+    return quote + value.replace("\r\n", "\n").replace("\r", "\n")  # csv does not quote a lone \r before Python 3.13
 
 
 def _sync(path: str | Path) -> None:

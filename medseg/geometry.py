@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+SAME_GRID_VOXELS = 0.01
 AXES = (("L", "R"), ("P", "A"), ("I", "S"))
 
 
@@ -55,6 +56,11 @@ class Geometry:
         if self.shape != other.shape:
             raise ValueError(f"grids of different shapes have no displacement: {self.shape} and {other.shape}")
         return float(np.linalg.norm(self.corners_mm() - other.corners_mm(), axis=1).max())
+
+    def is_same_grid(self, other: Geometry) -> bool:
+        """Whether two grids differ by rounding only: one shape, and corners within 0.01 of the smallest spacing."""
+        limit = SAME_GRID_VOXELS * min(self.spacing_mm)
+        return self.shape == other.shape and self.displacement_mm(other) <= limit
 
     def diagonal_mm(self) -> float:
         """Length of the volume's diagonal, in mm: the distance that stands for a structure that was missed."""

@@ -13,6 +13,7 @@ from medseg.errors import DataError, Fault
 # Okabe & Ito's palette (https://jfly.uni-koeln.de/color/), told apart by colour-blind readers too.
 PALETTE = ((230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (0, 114, 178), (213, 94, 0), (204, 121, 167))
 ROUNDING = 1e-3
+HIGHEST = (1 << 31) - 1
 
 
 class Labels:
@@ -28,10 +29,11 @@ class Labels:
 
     def __init__(self, names: Mapping[str, int | Sequence[int]]) -> None:
         self.values: dict[str, tuple[int, ...]] = {
-            str(name): (value,) if isinstance(value, int) else tuple(value) for name, value in names.items()
+            str(name): tuple(value) if isinstance(value, Sequence) else (value,) for name, value in names.items()
         }
         flat = [value for values in self.values.values() for value in values]
-        if any(not isinstance(value, int) or isinstance(value, bool) or value < 0 for value in flat):
+        wrong = any(not isinstance(value, int) or isinstance(value, bool) or value < 0 for value in flat)
+        if wrong or not all(self.values.values()):
             raise ValueError(f"label values are integers from 0 upwards, found {dict(names)}")
         if 0 not in flat:
             raise ValueError(f"one name must stand for 0, the background; found {dict(names)}")
@@ -67,7 +69,7 @@ def as_label_map(array: npt.NDArray, path: str | Path = "", case: str = "") -> n
     Floats within 0.001 of an integer are rounded (resampling tools leave 0.9999 behind).
 
     Raises:
-        DataError: E303 for fractions, E401 for NaN or infinity, E301 for negative values.
+        DataError: E303 for fractions, E401 for NaN or infinity, E301 for values below 0 or above 2^31 - 1.
     """
     if array.dtype.kind == "f":
         if not np.all(np.isfinite(array)):
@@ -78,9 +80,10 @@ def as_label_map(array: npt.NDArray, path: str | Path = "", case: str = "") -> n
             fix = "resample labels with nearest neighbour, or threshold probabilities"
             found = f"a value {worst:.3f} away from an integer"
             raise DataError(Fault("E303", "label values are not integers", fix, "integers", found, path, case))
-        array = rounded.astype(np.int32)
-    if array.size and int(array.min()) < 0:
+        array = rounded
+    lowest, highest = (int(array.min()), int(array.max())) if array.size else (0, 0)
+    if lowest < 0 or highest > HIGHEST:
         fix = "write background as 0 and labels as positive integers"
-        raise DataError(Fault("E301", "negative label value", fix, "0 or more", str(int(array.min())), path, case))
-    highest = int(array.max(initial=0))
+        found = str(lowest if lowest < 0 else highest)
+        raise DataError(Fault("E301", "label value out of range", fix, f"0 to {HIGHEST}", found, path, case))
     return array.astype(np.uint8 if highest < 1 << 8 else np.uint16 if highest < 1 << 16 else np.int32, copy=False)

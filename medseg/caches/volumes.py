@@ -42,6 +42,7 @@ class CachedDataset(PersistentDataset):
         data: items whose strings that name files are read.
         transform: deterministic transforms first, random ones after.
         cache_dir: the folder, shared between runs; None for ``$MEDSEG_CACHE`` or ``~/.cache/medseg``.
+        keep_mb: how many megabytes of entries stay in memory (in each worker); the rest is read each time.
         seed: random transforms of item i in epoch e are drawn from (seed, e, i), so that neither the number of
             workers nor the order matters. An index may be given as ``(epoch, index)``.
 
@@ -50,14 +51,21 @@ class CachedDataset(PersistentDataset):
     """
 
     def __init__(
-        self, data: Sequence, transform: Any, cache_dir: str | Path | None = None, seed: int = 0
+        self,
+        data: Sequence,
+        transform: Any,
+        cache_dir: str | Path | None = None,
+        seed: int = 0,
+        keep_mb: float = 512.0,
     ) -> None:
         folder = Path(cache_dir or os.environ.get("MEDSEG_CACHE") or Path.home() / ".cache" / "medseg")
         _private(folder)
         super().__init__(data, transform, cache_dir=folder, hash_transform=pickle_hashing)
         self.seed = seed
+        self._kept: dict[Path, dict[str, Any]] = {}
+        self._room = int(keep_mb * 1e6)
 
-    def __getitem__(self, index: int | tuple[int, int]) -> Any:
+    def __getitem__(self, index: int | tuple[int, int]) -> Any:  # type: ignore[override]
         epoch, place = index if isinstance(index, tuple) else (0, index)
         seed = pure_seed(self.seed, epoch, place)
         if isinstance(self.transform, Compose):
@@ -68,9 +76,13 @@ class CachedDataset(PersistentDataset):
             random.seed(seed)
             return Dataset.__getitem__(self, place)
 
+    def set_data(self, data: Sequence) -> None:
+        """Take other items. MONAI's own removes the whole cache folder; this one is shared and keyed by content."""
+        self.data = data
+
     def _cachecheck(self, item_transformed: Any) -> Any:
         path = self.cache_dir / f"{self._key(item_transformed)}.pt"
-        entry = self._read(path)
+        entry = self._kept.get(path) or self._read(path)
         if entry is None:
             computed = self._pre_transform(dict(item_transformed))
             entry = {key: _stored(value) for key, value in computed.items() if isinstance(value, torch.Tensor)}
@@ -78,8 +90,15 @@ class CachedDataset(PersistentDataset):
             torch.save(entry, stream)
             content = stream.getvalue()
             files.write_bytes(path, hashlib.blake2b(content, digest_size=DIGEST_BYTES).digest() + content)
+        self._keep(path, entry)
         tensors = {key: _restored(value) for key, value in entry.items()}
         return {key: value for key, value in item_transformed.items() if key not in tensors} | tensors
+
+    def _keep(self, path: Path, entry: dict[str, Any]) -> None:
+        if path not in self._kept:
+            size = sum(value["data"].nbytes for value in entry.values())
+            if size <= self._room:
+                self._kept[path], self._room = entry, self._room - size
 
     def _key(self, item: dict[str, Any]) -> str:
         contents = {key: _content(value) for key, value in item.items()}
@@ -102,7 +121,11 @@ def _content(value: Any) -> Any:
     """Files by content and path (the path goes into the meta data), everything else as it is."""
     if isinstance(value, (list, tuple)):
         return [_content(part) for part in value]
-    is_file = isinstance(value, str) and os.path.isfile(value)
+    if isinstance(value, (np.ndarray, torch.Tensor)):  # their repr leaves voxels out
+        array = np.asarray(value)
+        affine = value.affine.tolist() if isinstance(value, MetaTensor) else None
+        return [hashlib.blake2b(array.tobytes()).hexdigest(), str(array.dtype), array.shape, affine]
+    is_file = isinstance(value, (str, Path)) and os.path.isfile(value)
     return [files.digest(value), os.path.abspath(value)] if is_file else repr(value)
 
 
@@ -110,8 +133,16 @@ def _stored(tensor: torch.Tensor) -> dict[str, Any]:
     """A tensor in types that ``torch.load(weights_only=True)`` takes; the trace of its transforms is dropped."""
     if not isinstance(tensor, MetaTensor):
         return {"data": tensor}
-    meta = {key: str(value) if isinstance(value, Enum) else value for key, value in tensor.meta.items() if key != "affine"}
+    meta = {key: _plain(value) for key, value in tensor.meta.items() if key != "affine"}
     return {"data": tensor.as_tensor().contiguous(), "affine": tensor.affine, "meta": meta}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
+        return torch.from_numpy(value.astype(value.dtype.newbyteorder("="), copy=True))
+    if isinstance(value, (np.generic, np.ndarray)):
+        return value.tolist()
+    return str(value) if isinstance(value, (Enum, Path)) else value
 
 
 def _restored(entry: dict[str, Any]) -> torch.Tensor:
@@ -123,4 +154,6 @@ def _private(folder: Path) -> None:
     owner = folder.stat().st_uid
     if hasattr(os, "getuid") and owner != os.getuid():
         fix = "choose another cache_dir, or set MEDSEG_CACHE"
-        raise MedsegError(Fault("E504", "the cache folder belongs to another user", fix, str(os.getuid()), str(owner), folder))
+        raise MedsegError(
+            Fault("E504", "the cache folder belongs to another user", fix, str(os.getuid()), str(owner), folder)
+        )

@@ -13,13 +13,12 @@ from tqdm import tqdm
 
 from medseg.cases.case import Case
 from medseg.errors import DataError, Fault
-from medseg.geometry import Geometry
+from medseg.geometry import SAME_GRID_VOXELS, Geometry
 from medseg.labels import Labels, as_label_map
 from medseg.volumes import Volume, read_volume
 
 logger = logging.getLogger(__name__)
 
-SAME_GRID_VOXELS = 0.01
 SHOWN = 20
 
 
@@ -41,15 +40,15 @@ def refuse_faulty(cases: Sequence[Case], labels: Labels | None = None) -> None:
 def check_case(case: Case, labels: Labels | None = None) -> list[Fault]:
     """Everything that is wrong with one case."""
     faults: list[Fault] = []
-    images = [volume for path in case.images if (volume := _read(path, case, faults))]
-    for path, image in zip(case.images, images, strict=False):
+    images = [(path, volume) for path in case.images if (volume := _read(path, case, faults))]
+    for path, image in images:
         faults += _intensity_faults(path, image, case)
-        faults += _grid_faults(path, "an image channel", image.geometry, images[0].geometry, case)
+        faults += _grid_faults(path, "an image channel", image.geometry, images[0][1].geometry, case)
     label = _read(case.label, case, faults) if case.label is not None else None
     if case.label is None or label is None:
         return faults
     if images:
-        faults += _grid_faults(case.label, "the label", label.geometry, images[0].geometry, case)
+        faults += _grid_faults(case.label, "the label", label.geometry, images[0][1].geometry, case)
     return faults + _label_faults(case.label, label, labels, case)
 
 
@@ -77,9 +76,9 @@ def _grid_faults(path: Path, what: str, grid: Geometry, image: Geometry, case: C
         fix = "export both on one grid"
         return [Fault("E201", f"{what} has another shape than its image", fix, str(image.shape), str(grid.shape),
                       path, case.id)]  # fmt: skip
-    apart, limit = grid.displacement_mm(image), SAME_GRID_VOXELS * min(image.spacing_mm)
-    if apart <= limit:
+    if image.is_same_grid(grid):
         return []
+    apart, limit = grid.displacement_mm(image), SAME_GRID_VOXELS * min(image.spacing_mm)
     fix = "resample it onto its image's grid, or correct the affine that is wrong"
     return [Fault("E202", f"{what} lies elsewhere than its image", fix, f"corners within {limit:.4g} mm",
                   f"{apart:.4g} mm", path, case.id)]  # fmt: skip

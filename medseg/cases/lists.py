@@ -68,14 +68,23 @@ def _item(case: Case, label_key: str | None = None) -> Item:
 
 
 def _no_label(case: Case) -> Fault:
-    return Fault("E101", "an image has no label", "add the label, or leave the case out", file=case.images[0], case=case.id)
+    return Fault(
+        "E101", "an image has no label", "add the label, or leave the case out", file=case.images[0], case=case.id
+    )
 
 
 def _refuse_leakage(train: list[Case], held: list[Case]) -> None:
     seen = {files.digest(path): case.id for case in train for path in case.images}
     fix = "remove one copy, or give both cases the same group"
     faults = [
-        Fault("E502", "the same image stands in training and in held-out cases", fix, found=seen[content], file=path, case=case.id)
+        Fault(
+            "E502",
+            "the same image stands in training and in held-out cases",
+            fix,
+            found=seen[content],
+            file=path,
+            case=case.id,
+        )
         for case in held
         for path in case.images
         if (content := files.digest(path)) in seen

@@ -16,7 +16,6 @@ import torch
 from ignite.engine import Engine, Events
 
 from medseg import files
-from medseg.handlers.moving_average import MovingAverage
 
 logger = logging.getLogger(__name__)
 
@@ -34,17 +33,14 @@ class Checkpoint:
     Args:
         output_dir: the run folder; files go to its ``checkpoints/``.
         evaluator: whose key metric decides which is best; None writes no ``best.pt``.
-        average: a moving average of the weights.
     """
 
-    def __init__(
-        self, output_dir: str | Path, evaluator: Engine | None = None, average: MovingAverage | None = None
-    ) -> None:
-        self.folder, self.evaluator, self.average = Path(output_dir) / "checkpoints", evaluator, average
+    def __init__(self, output_dir: str | Path, evaluator: Engine | None = None) -> None:
+        self.folder, self.evaluator = Path(output_dir) / "checkpoints", evaluator
         self.best = -math.inf
 
     def attach(self, engine: Engine) -> None:
-        """Attach to a trainer that has ``networks``, ``optimizers`` and ``schedulers``."""
+        """Attach to a trainer that has ``networks``, ``optimizers``, ``schedulers`` and ``average``."""
         engine.add_event_handler(Events.EPOCH_COMPLETED, self)
         if self.evaluator is not None:
             self.evaluator.add_event_handler(Events.COMPLETED, self._compare, engine)
@@ -69,8 +65,8 @@ class Checkpoint:
     def _state(self, engine: Engine) -> dict[str, Any]:
         parts = {**engine.networks, **engine.optimizers, **engine.schedulers}
         state: dict[str, Any] = {name: part.state_dict() for name, part in parts.items()}
-        if self.average is not None and self.average.active:
-            state["trained_model"], state["model"] = state["model"], self.average.state_dict()
+        if engine.average is not None and engine.average.active:
+            state["trained_model"], state["model"] = state["model"], engine.average.state_dict()
         state |= {"epoch": engine.state.epoch, "iteration": engine.state.iteration, "best_metric": self.best}
         return state
 

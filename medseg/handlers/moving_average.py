@@ -51,11 +51,10 @@ class MovingAverage:
             return
         self.steps += 1
         decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
-        for name, tensor in current.items():
-            if tensor.is_floating_point():
-                self._average[name].lerp_(tensor, 1.0 - decay)
-            else:
-                self._average[name].copy_(tensor)
+        real = [name for name, tensor in current.items() if tensor.is_floating_point()]
+        torch._foreach_lerp_([self._average[name] for name in real], [current[name] for name in real], 1.0 - decay)
+        for name in current.keys() - set(real):
+            self._average[name].copy_(current[name])
 
     def _swap_in(self, evaluator: Engine) -> None:
         if self._average:

@@ -1,5 +1,6 @@
 """How networks are applied."""
 
 from medseg.inference.autocast import AutocastInferer, best_precision
+from medseg.inference.mirror import MirrorInferer
 
-__all__ = ["AutocastInferer", "best_precision"]
+__all__ = ["AutocastInferer", "MirrorInferer", "best_precision"]

@@ -1,6 +1,7 @@
 """Read the files of a run, write tables, figures and pages; never touch a network."""
 
 from medseg.reports.run_report import write_report
+from medseg.reports.score_lines import score_lines
 from medseg.reports.summary import summarise
 
-__all__ = ["summarise", "write_report"]
+__all__ = ["score_lines", "summarise", "write_report"]

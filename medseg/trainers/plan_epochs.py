@@ -55,6 +55,6 @@ def _seconds_a_step(network, inferer, loss, dataloader, device) -> float:  # typ
             value = loss(inferer(image, network), label)
             value.backward()
             optimizer.step()
-            float(value)  # waits for a GPU
+            value.item()  # waits for a GPU
             times.append(time.perf_counter() - start)
     return statistics.median(times[WARM_UP:])

@@ -23,6 +23,7 @@ class SupervisedTrainer(monai.engines.SupervisedTrainer):
         networks: ``{"model": …}``, the network that predicts.
         optimizers: ``{"optimizer": …}``.
         schedulers: learning-rate schedulers, stepped once an iteration; may be empty.
+        average: a moving average of the weights (`medseg.handlers.MovingAverage`), or None.
         clip_norm: largest norm of all gradients together; None does not clip.
         seed: step i draws from (seed, i), so that no random state has to be saved.
         kwargs: MONAI's own arguments (``max_epochs``, ``train_data_loader``, ``loss_function``, …).
@@ -36,18 +37,21 @@ class SupervisedTrainer(monai.engines.SupervisedTrainer):
         networks: Mapping[str, torch.nn.Module],
         optimizers: Mapping[str, torch.optim.Optimizer],
         schedulers: Mapping[str, Any] | None = None,
+        average: Any = None,
         clip_norm: float | None = None,
         seed: int = 0,
         **kwargs: Any,
     ) -> None:
         self.networks, self.optimizers, self.schedulers = dict(networks), dict(optimizers), dict(schedulers or {})
-        self.clip_norm, self.seed = clip_norm, seed
+        self.average, self.clip_norm, self.seed = average, clip_norm, seed
         super().__init__(network=networks["model"], optimizer=optimizers["optimizer"], **kwargs)
         self.add_event_handler(Events.EPOCH_STARTED, _set_epoch)
         self.add_event_handler(Events.ITERATION_STARTED, _seed_step)
         self.add_event_handler(IterationEvents.LOSS_COMPLETED, _refuse_bad_loss)
         self.add_event_handler(IterationEvents.BACKWARD_COMPLETED, _clip_gradients)
         self.add_event_handler(IterationEvents.MODEL_COMPLETED, _step_schedulers)
+        if average is not None:
+            average.attach(self)
 
 
 def _set_epoch(engine: Engine) -> None:

@@ -14,7 +14,7 @@ from monai.transforms import MapTransform
 from scipy import ndimage
 
 from medseg.geometry import Geometry
-from medseg.transforms.read import NATIVE_AFFINE, NATIVE_SHAPE
+from medseg.transforms.read import native_geometry
 
 EXACT = 1e-3
 
@@ -39,7 +39,7 @@ class ToNativeGridd(MapTransform):
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         result = dict(data)
         image = data[self.image_key]
-        native = Geometry(np.asarray(image.meta[NATIVE_AFFINE]), tuple(int(n) for n in image.meta[NATIVE_SHAPE]))
+        native = native_geometry(image)
         fed = Geometry(image.affine.numpy(), tuple(image.shape[1:]))
         for key in self.key_iterator(result):
             scores = torch.as_tensor(result[key]).detach().float().cpu().numpy()
@@ -51,10 +51,14 @@ class ToNativeGridd(MapTransform):
 
 def onto_grid(scores: npt.NDArray[np.float32], source: Geometry, target: Geometry) -> npt.NDArray[np.uint8]:
     """Arg-max of `scores` (C, *source.shape) on the grid `target`, as uint8 (or uint16 above 256 classes)."""
+    if len(scores) < 2:
+        raise ValueError("one channel has no arg-max: let the network give one for the background too")
     dtype = np.uint8 if len(scores) <= 256 else np.uint16
     index = target.index_in(source)
     moved = np.rint(index)
-    corners = np.array([[bit * (n - 1) for bit, n in zip(bits, target.shape, strict=True)] for bits in np.ndindex(2, 2, 2)])
+    corners = np.array(
+        [[bit * (n - 1) for bit, n in zip(bits, target.shape, strict=True)] for bits in np.ndindex(2, 2, 2)]
+    )
     drift = np.abs(np.c_[corners, np.ones(8)] @ (index - moved).T).max()
     if drift < EXACT and (np.abs(moved[:3, :3]).sum(axis=0) == 1).all():
         return _move(scores.argmax(axis=0).astype(dtype), moved.astype(np.int64), target.shape)
@@ -66,7 +70,7 @@ def _move(label_map: npt.NDArray, index: npt.NDArray[np.int64], shape: tuple[int
     target = np.zeros(shape, label_map.dtype)
     axes = np.abs(index[:3, :3]).argmax(axis=1)  # source axis s follows target axis axes[s]
     rows = [int(index[s, axes[s]]) * np.arange(shape[axes[s]]) + int(index[s, 3]) for s in range(3)]
-    inside = [(0 <= row) & (row < n) for row, n in zip(rows, label_map.shape, strict=True)]
+    inside = [(row >= 0) & (row < n) for row, n in zip(rows, label_map.shape, strict=True)]
     block = label_map[np.ix_(*(row[keep] for row, keep in zip(rows, inside, strict=True)))]
     where = [np.flatnonzero(keep) for keep in inside]
     order = np.argsort(axes)

@@ -21,11 +21,12 @@ class RandAffinePatchd(MapTransform, Randomizable):
     One matrix holds rotation, scaling, shear, mirroring and the cut, so that each voxel is interpolated once; MONAI's
     chain of crop and ``RandAffined`` interpolates the whole volume and cuts twice. With `foreground` the centre is a
     random voxel of a random foreground label, otherwise a random place; either way the patch stays within the volume
-    along every axis on which the volume is larger, and holds all of it where it is smaller. Outside is 0.
+    along every axis on which the volume is larger, and holds all of it where it is smaller. Beyond the volume both
+    repeat their edge.
 
     Args:
         keys: tensors of shape (C, X, Y, Z) on one grid.
-        label_key: the one interpolated with nearest neighbour and looked at for foreground.
+        label_key: the label map, looked at for foreground.
         patch_size: voxels along each axis.
         foreground: how often the centre is a foreground voxel.
         affine_prob: how often rotation, scaling, shear and translation are drawn; else the patch is cut as it is.
@@ -59,44 +60,61 @@ class RandAffinePatchd(MapTransform, Randomizable):
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         result = dict(data)
-        matrix = self._matrix()
-        centre = self._centre(torch.as_tensor(data[self.label_key]))
-        for key in self.key_iterator(result):
-            tensor = torch.as_tensor(data[key])
-            mode = "nearest" if key == self.label_key else "bilinear"
-            result[key] = MetaTensor(_cut(tensor, self.patch_size, matrix, centre, mode))
+        matrix, shift = self._draw_map()
+        centre = self._draw_centre(_plain(data[self.label_key])[0].numpy()) + shift
+        middle = (np.asarray(self.patch_size) - 1) / 2
+        straight = np.array_equal(matrix, np.diag(np.sign(np.diag(matrix))))
+        if straight:  # whole voxels: nothing to interpolate
+            centre = np.rint(centre - middle) + middle
+        index = np.block([[matrix, (centre - matrix @ middle)[:, None]], [np.zeros((1, 3)), 1.0]])
+        keys = list(self.key_iterator(result))
+        tensors = [_plain(data[key]) for key in keys]
+        if straight:
+            start = np.rint(centre - middle).astype(int)
+            patches = [_crop(tensor, self.patch_size, np.diag(matrix), start) for tensor in tensors]
+        else:
+            is_label = [key == self.label_key for key in keys]
+            patches = _cut(tensors, is_label, self.patch_size, matrix, centre)
+        for key, patch in zip(keys, patches, strict=True):
+            affine = data[key].affine.numpy() if isinstance(data[key], MetaTensor) else np.eye(4)
+            result[key] = MetaTensor(patch, torch.from_numpy(affine @ index))
         return result
 
-    def _matrix(self) -> Matrix:
-        """(3, 3): from a voxel offset within the patch to a voxel offset within the volume."""
-        matrix = np.eye(3)
+    def _draw_map(self) -> tuple[Matrix, Matrix]:
+        """(3, 3) from a voxel offset within the patch to one within the volume, and a (3,) shift of the centre."""
+        matrix, shift = np.eye(3), np.zeros(3)
         if self.R.random() < self.affine_prob:
             x, y, z = (self.R.uniform(-angle, angle) for angle in self.rotate)
-            zoom = 1.0 / np.exp(self.R.uniform(*np.log(self.scale)))
+            zoom = np.exp(-self.R.uniform(*np.log(self.scale)))
             zooms = zoom * np.exp(self.R.uniform(-self.scale_axes, self.scale_axes, 3))
             shear = np.eye(3) + np.triu(self.R.uniform(-self.shear, self.shear, (3, 3)), 1)
             matrix = _rotation(x, y, z) @ shear @ np.diag(zooms)
-            self._shift = self.R.uniform(-self.translate, self.translate, 3) * np.asarray(self.patch_size)
-        else:
-            self._shift = np.zeros(3)
+            shift = self.R.uniform(-self.translate, self.translate, 3) * np.asarray(self.patch_size)
         for axis in self.mirror_axes:
             if self.R.random() < 0.5:
                 matrix = matrix @ np.diag([-1.0 if axis == k else 1.0 for k in range(3)])
-        return matrix
+        return matrix, shift
 
-    def _centre(self, label: torch.Tensor) -> npt.NDArray[np.float64]:
-        size = np.asarray(label.shape[1:], dtype=np.float64)
+    def _draw_centre(self, label: npt.NDArray) -> Matrix:
+        size = np.asarray(label.shape, dtype=np.float64)
         half = np.asarray(self.patch_size, dtype=np.float64) / 2
         place = self.R.uniform(0, size - 1)
-        if self.R.random() < self.foreground:
-            values = torch.unique(label)
-            values = values[values > 0]
-            if len(values):
-                voxels = torch.nonzero(label[0] == values[self.R.randint(len(values))])
-                place = voxels[self.R.randint(len(voxels))].numpy().astype(np.float64)
+        if self.R.random() < self.foreground and len(values := _foreground(label)):
+            voxels = np.flatnonzero(label == values[self.R.randint(len(values))])
+            place = np.asarray(np.unravel_index(voxels[self.R.randint(len(voxels))], label.shape), dtype=np.float64)
         low, high = half - 0.5, size - half - 0.5
         middle = (size - 1) / 2
-        return np.where(high > low, np.clip(place, low, high), middle) + self._shift
+        return np.where(high > low, np.clip(place, low, high), middle)
+
+
+def _plain(tensor: Any) -> torch.Tensor:
+    """Without meta data: operations on MONAI's `MetaTensor` are several times as slow."""
+    return tensor.as_tensor() if isinstance(tensor, MetaTensor) else torch.as_tensor(tensor)
+
+
+def _foreground(label: npt.NDArray) -> npt.NDArray[np.int64]:
+    """The values above 0 that occur."""
+    return np.flatnonzero(np.bincount(label.ravel().astype(np.int64)))[int((label == 0).any()) :]
 
 
 def _rotation(x: float, y: float, z: float) -> Matrix:
@@ -107,16 +125,54 @@ def _rotation(x: float, y: float, z: float) -> Matrix:
     return np.asarray(about_x @ about_y @ about_z, dtype=np.float64)
 
 
-def _cut(tensor: torch.Tensor, patch: tuple[int, ...], matrix: Matrix, centre: Matrix, mode: str) -> torch.Tensor:
-    """The patch of `tensor` (C, X, Y, Z): patch voxel p shows volume voxel centre + matrix (p - patch centre)."""
-    size = np.asarray(tensor.shape[1:], dtype=np.float64)
-    # grid_sample's coordinates: 2 (v + 1/2) / size - 1 (align_corners=False), axes reversed
+def _crop(tensor: torch.Tensor, patch: tuple[int, ...], signs: Matrix, start: npt.NDArray[np.int64]) -> torch.Tensor:
+    """The patch of `tensor` (C, X, Y, Z) from voxel `start` on, mirrored along the axes of negative sign."""
+    result = tensor.float()
+    for axis, (begin, length) in enumerate(zip(start.tolist(), patch, strict=True), start=1):
+        index = torch.arange(begin, begin + length).clamp(0, tensor.shape[axis] - 1)
+        result = result.index_select(axis, index)
+    return result.flip([axis + 1 for axis in range(3) if signs[axis] < 0])
+
+
+def _cut(
+    tensors: Sequence[torch.Tensor],
+    is_label: Sequence[bool],
+    patch: tuple[int, ...],
+    matrix: Matrix,
+    centre: Matrix,
+) -> list[torch.Tensor]:
+    """Patches of tensors (C, X, Y, Z): patch voxel p shows volume voxel centre + matrix (p - patch centre).
+
+    Of a label map each label's share is interpolated, and the largest wins.
+    """
+    values = [_foreground(tensor.numpy()) if label else () for tensor, label in zip(tensors, is_label, strict=True)]
+    channels = [
+        torch.stack([tensor[0] == value for value in found] or [torch.zeros_like(tensor[0])]) if label else tensor
+        for tensor, label, found in zip(tensors, is_label, values, strict=True)
+    ]
+    grid = _grid(tensors[0].shape[1:], patch, matrix, centre)
+    stack = torch.cat([part.float() for part in channels])[None]
+    sampled = torch.nn.functional.grid_sample(stack, grid, padding_mode="border", align_corners=False)[0]
+    parts = sampled.split([len(part) for part in channels])
+    return [_winner(p, v) if label else p for p, v, label in zip(parts, values, is_label, strict=True)]
+
+
+def _winner(shares: torch.Tensor, values: npt.NDArray[np.int64]) -> torch.Tensor:
+    """The label (1, …) of the largest share, background's being what the shares (K, …) leave of 1."""
+    best, winner = 1.0 - shares.sum(0), torch.zeros_like(shares[0])
+    for share, value in zip(shares, values, strict=False):
+        winner = torch.where(share > best, float(value), winner)
+        best = torch.maximum(share, best)
+    return winner[None]
+
+
+def _grid(size: Sequence[int], patch: tuple[int, ...], matrix: Matrix, centre: Matrix) -> torch.Tensor:
+    """Where `grid_sample` looks: 2 (v + 1/2) / size - 1 for voxel v (align_corners=False), axes reversed."""
+    sizes = np.asarray(size, dtype=np.float64)
     theta = np.zeros((3, 4))
-    theta[:, :3] = matrix * np.asarray(patch)[None, :] / size[:, None]
-    theta[:, 3] = 2 * (centre + 0.5) / size - 1
+    theta[:, :3] = matrix * np.asarray(patch)[None, :] / sizes[:, None]
+    theta[:, 3] = 2 * (centre + 0.5) / sizes - 1
     theta = theta[::-1].copy()
     theta[:, :3] = theta[:, 2::-1]
-    grid = torch.nn.functional.affine_grid(
-        torch.from_numpy(theta).float()[None], [1, 1, *patch], align_corners=False
-    )
-    return torch.nn.functional.grid_sample(tensor[None].float(), grid, mode=mode, align_corners=False)[0]
+    theta_ = torch.from_numpy(theta).float()[None]
+    return torch.nn.functional.affine_grid(theta_, [1, 1, *patch], align_corners=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from monai.utils import SpaceKeys
 from medseg.errors import DataError, Fault
 from medseg.geometry import Geometry
 from medseg.labels import as_label_map
-from medseg.volumes import read_volume
+from medseg.volumes import Volume, read_volume
 
 NATIVE_AFFINE, NATIVE_SHAPE = "original_affine", "spatial_shape"  # MONAI's names
 
@@ -34,8 +35,9 @@ class ReadImaged(MapTransform):
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         result = dict(data)
         for key in self.key_iterator(result):
-            paths: Sequence[str] = [data[key]] if isinstance(data[key], str) else data[key]
+            paths: Sequence[str | Path] = [data[key]] if isinstance(data[key], (str, Path)) else data[key]
             volumes = [read_volume(path) for path in paths]
+            _refuse_shapes(volumes, paths)
             array = np.stack([_finite(volume.array, path) for volume, path in zip(volumes, paths, strict=True)])
             result[key] = _tensor(array.astype(np.float32, copy=False), volumes[0].geometry, paths[0])
         return result
@@ -43,6 +45,8 @@ class ReadImaged(MapTransform):
 
 class ReadLabeld(MapTransform):
     """Paths to label maps of shape (1, X, Y, Z), stored as uint8, uint16 or int32 `MetaTensor`s.
+
+    A label whose grid is its image's but for rounding (0.01 voxel) gets its image's affine.
 
     Args:
         keys: where the paths stand; None instead of a path gives an empty label on the grid of `image_key`.
@@ -71,11 +75,26 @@ class ReadLabeld(MapTransform):
             else:
                 volume = read_volume(data[key])
                 label_map = as_label_map(volume.array, data[key])
-                result[name] = _tensor(label_map[None], volume.geometry, data[key])
+                geometry = _without_rounding(volume.geometry, result.get(self.image_key))
+                result[name] = _tensor(label_map[None], geometry, data[key])
         return result
 
 
-def _tensor(array: npt.NDArray, geometry: Geometry, path: str) -> MetaTensor:
+def native_geometry(image: MetaTensor) -> Geometry:
+    """The grid on which an image that `ReadImaged` read is stored."""
+    x, y, z = (int(n) for n in image.meta[NATIVE_SHAPE])
+    return Geometry(np.asarray(image.meta[NATIVE_AFFINE]), (x, y, z))
+
+
+def _without_rounding(label: Geometry, image: Any) -> Geometry:
+    """The image's grid where the label's differs by rounding: resampling would give the two different shapes."""
+    if not isinstance(image, MetaTensor) or NATIVE_AFFINE not in image.meta:
+        return label
+    native = native_geometry(image)
+    return native if native.is_same_grid(label) else label
+
+
+def _tensor(array: npt.NDArray, geometry: Geometry, path: str | Path) -> MetaTensor:
     meta = {
         "filename_or_obj": str(path),
         NATIVE_AFFINE: torch.from_numpy(geometry.affine.copy()),
@@ -85,7 +104,16 @@ def _tensor(array: npt.NDArray, geometry: Geometry, path: str) -> MetaTensor:
     return MetaTensor(torch.from_numpy(np.array(array, order="C")), torch.from_numpy(geometry.affine.copy()), meta)
 
 
-def _finite(array: npt.NDArray, path: str) -> npt.NDArray:
+def _refuse_shapes(volumes: Sequence[Volume], paths: Sequence[str | Path]) -> None:
+    first = volumes[0].geometry.shape
+    for volume, path in zip(volumes, paths, strict=True):
+        if volume.geometry.shape != first:
+            fix = "export all channels on one grid"
+            found = str(volume.geometry.shape)
+            raise DataError(Fault("E201", "the channels have different shapes", fix, str(first), found, path))
+
+
+def _finite(array: npt.NDArray, path: str | Path) -> npt.NDArray:
     if array.dtype.kind == "f" and not np.all(np.isfinite(array)):
         fix = "replace them in the file, or leave the case out"
         raise DataError(Fault("E401", "NaN or infinity in the image", fix, "finite intensities", file=path))

@@ -41,7 +41,11 @@ def read_volume(path: str | Path) -> Volume:
     reader = READERS.get(_suffix(path.name))
     if reader is None:
         raise DataError(_unknown(path, READERS))
-    return reader(path)
+    try:
+        return reader(path)
+    except OSError as error:
+        fix = "check the permissions and the disk"
+        raise DataError(Fault("E101", f"cannot be read: {error.strerror or error}", fix, file=path)) from error
 
 
 def write_volume(path: str | Path, volume: Volume) -> Path:

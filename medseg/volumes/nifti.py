@@ -8,7 +8,6 @@ cannot be trusted is refused.
 from __future__ import annotations
 
 import gzip
-import io
 import logging
 import zlib
 from pathlib import Path
@@ -26,22 +25,28 @@ logger = logging.getLogger(__name__)
 
 MAX_BYTES = 4 << 30
 MAX_EXPANSION = 1100  # deflate cannot expand a stream more than about 1,032 times
+MAX_EXCESS = 64 << 20  # bytes after the voxels; a gzip bomb goes on and on
 FORM_TOLERANCE_MM = 1.0
 MILLIMETRES = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}  # NIfTI's unit codes: unknown, metre, millimetre, micron
 REAL_KINDS = "iuf"
+SMALLEST_MM = 1e-6  # no voxel is smaller
+SINGULAR = 1e-6  # of the product of the axes' lengths: no usable affine has so small a determinant
 
 
 def read_nifti(path: Path) -> Volume:
     """Read ``.nii`` or ``.nii.gz``. See `medseg.volumes.read_volume`."""
     with open(path, "rb") as stream:
-        packed = stream.read(2) == b"\x1f\x8b"
+        mark = stream.read(2)
+    if not mark:
+        raise DataError(_empty(path))
+    packed = mark == b"\x1f\x8b"
     if packed != path.name.lower().endswith(".gz"):
         found = "gzip" if packed else "no gzip"
         raise DataError(Fault("E104", "the name and the content disagree", "rename the file", path.suffix, found, path))
     header = _header(path, packed)
     offset, n_bytes = _extent(path, header)
     _refuse_oversize(path, offset + n_bytes, packed)
-    content = _unpack(path, offset + n_bytes) if packed else path.read_bytes()
+    content = _unpack(path, offset + n_bytes) if packed else _start(path, offset + n_bytes)
     if len(content) < offset + n_bytes:
         raise DataError(_truncated(path, offset + n_bytes, len(content)))
     shape = _shape(path, header)
@@ -51,7 +56,7 @@ def read_nifti(path: Path) -> Volume:
 
 
 def write_nifti(path: Path, volume: Volume) -> Path:
-    """Write ``.nii`` or ``.nii.gz``: affine as sform and (where it has no shear) qform, millimetres, same bytes each time."""
+    """Write ``.nii`` or ``.nii.gz``: affine as sform and (without shear) qform, millimetres, same bytes each time."""
     array = volume.array.astype(np.uint8) if volume.array.dtype == bool else volume.array
     image = nib.Nifti1Image(array, volume.geometry.affine)
     image.set_sform(volume.geometry.affine, code=1)
@@ -67,17 +72,16 @@ def write_nifti(path: Path, volume: Volume) -> Path:
 
 def _header(path: Path, packed: bool) -> nib.Nifti1Header:
     try:
-        with gzip.open(path, "rb") if packed else open(path, "rb") as stream:
-            start = stream.read(540)
+        start = _start(path, 540, packed)
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(_damaged(path, error)) from error
     if not start:
-        raise DataError(Fault("E103", "the file is empty", "copy or download it again", file=path))
+        raise DataError(_empty(path))
     kind = nib.Nifti2Header if len(start) >= 540 and start[4:8] in (b"n+2\0", b"ni2\0") else nib.Nifti1Header
-    if len(start) < kind.sizeof_hdr or start[344:348] not in (b"n+1\0", b"ni1\0") and kind is nib.Nifti1Header:
+    if len(start) < kind.sizeof_hdr or (kind is nib.Nifti1Header and start[344:348] not in (b"n+1\0", b"ni1\0")):
         raise DataError(Fault("E104", "not a NIfTI file", "convert it to NIfTI", "the NIfTI mark", "none", path))
     try:
-        return kind.from_fileobj(io.BytesIO(start), check=False)
+        return kind(start[: kind.sizeof_hdr], check=False)  # without the extensions, which may be of any length
     except (nib.spatialimages.HeaderDataError, ValueError) as error:
         raise DataError(Fault("E104", f"unreadable NIfTI header: {error}", "convert it again", file=path)) from error
 
@@ -86,7 +90,7 @@ def _extent(path: Path, header: nib.Nifti1Header) -> tuple[int, int]:
     """Where the voxels begin and how many bytes they take, from the header alone (Python integers: no overflow)."""
     try:
         dtype, sizes = header.get_data_dtype(), [int(n) for n in header.get_data_shape()]
-        offset = max(int(header.get_data_offset()), header.sizeof_hdr)
+        offset = max(int(header.get_data_offset()), header.single_vox_offset)
     except (nib.spatialimages.HeaderDataError, ValueError, OverflowError, IndexError) as error:
         raise DataError(Fault("E104", f"unreadable NIfTI header: {error}", "convert it again", file=path)) from error
     if dtype.kind not in REAL_KINDS or dtype.itemsize > 8:
@@ -106,19 +110,31 @@ def _refuse_oversize(path: Path, needed: int, packed: bool) -> None:
     if needed > MAX_BYTES:
         raise DataError(Fault("E106", "the header asks for too much memory", fix, f"at most {MAX_BYTES} bytes",
                               f"{needed} bytes", path))  # fmt: skip
-    if packed and needed > MAX_EXPANSION * on_disk:
-        raise DataError(_truncated(path, needed, on_disk * MAX_EXPANSION))
+    possible = on_disk * MAX_EXPANSION if packed else on_disk
+    if needed > possible:
+        raise DataError(_truncated(path, needed, possible))
+
+
+def _start(path: Path, n_bytes: int, packed: bool = False) -> bytes:
+    with gzip.open(path, "rb") if packed else open(path, "rb") as stream:
+        return stream.read(n_bytes)
 
 
 def _unpack(path: Path, needed: int) -> bytes:
     """The first `needed` bytes. Every gzip member is followed to its trailer, so that the check sums are compared."""
-    packed, content = path.read_bytes(), b""
+    packed, content, excess = path.read_bytes(), b"", 0
     try:
         while packed.startswith(b"\x1f\x8b"):
             member = zlib.decompressobj(wbits=31)
             content += member.decompress(packed, max(needed - len(content), 1))
             while not member.eof:
-                if not member.decompress(member.unconsumed_tail, 1 << 20) and not member.unconsumed_tail:
+                rest = len(member.decompress(member.unconsumed_tail, 1 << 20))
+                excess += rest
+                if excess > MAX_EXCESS:
+                    found = f"more than {MAX_EXCESS} bytes after them"
+                    raise DataError(Fault("E106", "the file goes on after its voxels", "export the volume again",
+                                          f"{needed} bytes", found, path))  # fmt: skip
+                if not rest and not member.unconsumed_tail:
                     break
             if not member.eof:
                 raise DataError(_truncated(path, needed, len(content)))
@@ -158,18 +174,24 @@ def _affine(path: Path, header: nib.Nifti1Header, shape: tuple[int, int, int]) -
             raise DataError(Fault("E209", "spacing is not a length", "correct the header", "mm above 0",
                                   str(tuple(float(s) for s in spacing)), path))  # fmt: skip
         forms.append(np.asarray(_qform(path, header), dtype=np.float64))
-    for form in forms:
-        if not np.all(np.isfinite(form)) or abs(np.linalg.det(form[:3, :3])) < 1e-9:
-            fix = "correct the header"
-            raise DataError(Fault("E209", "the affine cannot be inverted", fix, found=str(form.tolist()), file=path))
     scale = MILLIMETRES.get(int(header["xyzt_units"]) & 7)
     if scale is None:
         code = str(int(header["xyzt_units"]) & 7)
         raise DataError(Fault("E209", "unknown unit of length", "correct the header", "0 to 3", code, path))
     forms = [np.diag([scale, scale, scale, 1.0]) @ form for form in forms]
+    for form in forms:
+        if not _is_usable(form):
+            fix = "correct the header"
+            raise DataError(Fault("E209", "the affine cannot be inverted", fix, found=str(form.tolist()), file=path))
     if len(forms) == 2:
         _compare_forms(path, *(Geometry(form, shape) for form in forms))
     return forms[0]
+
+
+def _is_usable(affine: npt.NDArray[np.float64]) -> bool:
+    lengths = np.linalg.norm(affine[:3, :3], axis=0)
+    volume = abs(np.linalg.det(affine[:3, :3])) if np.all(np.isfinite(affine)) else 0.0
+    return bool(min(lengths) > SMALLEST_MM and volume > SINGULAR * np.prod(lengths))
 
 
 def _qform(path: Path, header: nib.Nifti1Header) -> npt.NDArray:
@@ -191,6 +213,10 @@ def _compare_forms(path: Path, sform: Geometry, qform: Geometry) -> None:
 def _truncated(path: Path, needed: int, found: int) -> Fault:
     fix = "copy or download it again"
     return Fault("E102", "the file is truncated", fix, f"{needed} bytes of content", f"at most {found}", path)
+
+
+def _empty(path: Path) -> Fault:
+    return Fault("E103", "the file is empty", "copy or download it again", file=path)
 
 
 def _damaged(path: Path, error: Exception) -> Fault:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import difflib
 import inspect
 import re
 import warnings
@@ -15,11 +14,13 @@ from monai.utils import set_determinism
 
 from medseg import errors
 from medseg.errors import Fault, UsageError
+from medseg.workflows.bundles import suggestion
 
-# Ids that nothing refers to because MONAI or a command reads them.
+# Ids that no other id refers to, because MONAI, a consumer or a command reads them by name.
 READ_BY_NAME = {"bundle_root", "dataset_dir", "device", "imports", "initialize", "run", "finalize", "_meta_", "train",
                 "validate", "evaluator", "network_def", "handlers", "inferer", "dataset", "preprocessing",
-                "postprocessing", "run_name"}  # fmt: skip
+                "postprocessing", "run_name", "tracking_uri", "experiment_name", "save_execute_config",
+                "is_not_rank0"}  # fmt: skip
 QUIET = (
     "Unable to import.*[Nn]v[Ii]mg[Cc]odec.*",
     ".*nvimgcodec.*",
@@ -31,7 +32,7 @@ def prepare(seed: int | None = None) -> None:
     """Called by every bundle's ``initialize``: quiet what is noise, seed, refuse a misspelt top-level key.
 
     Raises:
-        UsageError: a key that nothing reads and that looks like one that is read (MONAI ignores it in silence).
+        UsageError: a top-level key that nothing reads (MONAI ignores it in silence).
     """
     errors.show_last()
     for message in QUIET:
@@ -60,8 +61,10 @@ def running_config() -> dict[str, Any]:
 
 def _refuse_misspelt(config: Mapping[str, Any]) -> None:
     read = READ_BY_NAME | set(re.findall(r"@([A-Za-z_]\w*)", repr(config)))
-    for key in config:
-        near = difflib.get_close_matches(str(key), sorted(read), 1, 0.75)
-        if key not in read and near:
-            fix = f"did you mean '{near[0]}'?"
-            raise UsageError(Fault("E901", f"unknown key '{key}': nothing in this bundle reads it", fix))
+    faults = [
+        Fault("E901", f"unknown key '{key}': nothing in this bundle reads it", f"use a known key{suggestion(key, read)}")
+        for key in config
+        if key not in read
+    ]
+    if faults:
+        raise UsageError(*faults)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import logging
 import shlex
 import warnings
 from collections.abc import Mapping, Sequence
@@ -49,6 +50,7 @@ def run_bundle(files: Sequence[Path], overrides: Mapping[str, Any]) -> None:
 
     refuse_unknown_keys(files, overrides)
     preflight(merge(files, overrides))
+    logging.getLogger("monai.bundle.workflows").setLevel(logging.WARNING)
     given = {key: "$None" if value is None else value for key, value in overrides.items()}
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="parsing config_file .*")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from types import ModuleType
 
@@ -22,12 +23,14 @@ def find_cases(folder: str | Path | None, subset: str = "labelled") -> list[Case
             (what a trained model is applied to: the data set's own test images where it has some, else every image).
 
     Raises:
-        DataError: the folder is not given, does not exist, holds no images, or an image lacks its label.
+        DataError: the folder is not given, does not exist, holds no images, an image lacks its label, or two cases
+            have one id.
     """
     root = checked_folder(folder)
     for layout in LAYOUTS:
         if layout.matches(root):
             cases = sorted(layout.find(root, subset), key=lambda case: case.id)
+            _refuse_duplicates(cases)
             if cases or subset == "test":
                 return cases
             break
@@ -47,6 +50,18 @@ def checked_folder(folder: str | Path | None) -> Path:
         fix = "check the path given as dataset_dir"
         raise DataError(Fault("E101", "the data folder does not exist", fix, "a folder", found, root))
     return root
+
+
+def _refuse_duplicates(cases: list[Case]) -> None:
+    """Two cases of one id would be written to one prediction. `cases` are in the order of their ids."""
+    fix = "rename one of the two, or list it once"
+    faults = [
+        Fault("E501", "two cases have one id", fix, found=f"{case.images[0]}", file=other.images[0], case=case.id)
+        for case, other in itertools.pairwise(cases)
+        if case.id == other.id
+    ]
+    if faults:
+        raise DataError(*faults)
 
 
 def _contents(root: Path) -> str:

@@ -26,11 +26,15 @@ def find(root: Path, subset: str) -> list[Case]:
         return []
     labels = next((found for folder in LABEL_FOLDERS if (found := _volumes(root / folder))), {})
     faults = [
-        Fault("E101", "an image has no label", f"put {path.name} into labels/, or remove the image", file=path, case=name)
+        Fault(
+            "E101", "an image has no label", f"put {path.name} into labels/, or remove the image", file=path, case=name
+        )
         for name, path in images.items()
         if name not in labels
     ] + [
-        Fault("E101", "a label has no image", f"put {path.name} into images/, or remove the label", file=path, case=name)
+        Fault(
+            "E101", "a label has no image", f"put {path.name} into images/, or remove the label", file=path, case=name
+        )
         for name, path in labels.items()
         if name not in images
     ]
@@ -46,6 +50,8 @@ def _volumes(folder: Path) -> dict[str, Path]:
         if path.is_file() and is_volume(path):
             if stem(path) in found:
                 other = found[stem(path)].name
-                raise DataError(Fault("E501", "two files of one case", "keep one", found=f"{other}, {path.name}", file=path))
+                raise DataError(
+                    Fault("E501", "two files of one case", "keep one", found=f"{other}, {path.name}", file=path)
+                )
             found[stem(path)] = path
     return found

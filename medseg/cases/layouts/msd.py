@@ -24,9 +24,11 @@ def matches(root: Path) -> bool:
 def find(root: Path, subset: str) -> list[Case]:
     """Cases of one subset (see `medseg.cases.layouts.find_cases`)."""
     description = _read(root / "dataset.json")
-    training = [_labelled(root, entry) for entry in description.get("training", [])]
-    test = [_inside(root, entry["image"] if isinstance(entry, dict) else entry) for entry in description.get("test", [])]
-    labelled_test = [(path, root / "labelsTs" / path.name) for path in test if (root / "labelsTs" / path.name).is_file()]
+    training = [_labelled(root, entry) for entry in _entries(root, description, "training")]
+    test = [_unlabelled(root, entry) for entry in _entries(root, description, "test")]
+    labelled_test = [
+        (path, root / "labelsTs" / path.name) for path in test if (root / "labelsTs" / path.name).is_file()
+    ]
     if subset == "images":
         images = test or [image for image, _ in training]
         _refuse_missing(images)
@@ -41,11 +43,27 @@ def _case(image: Path, label: Path | None) -> Case:
 
 
 def _labelled(root: Path, entry: Any) -> tuple[Path, Path]:
-    if not isinstance(entry, dict) or not entry.get("image") or not entry.get("label"):
+    if not isinstance(entry, dict) or not all(isinstance(entry.get(key), str) for key in ("image", "label")):
         fix = "give every training entry an image and a label, or drop the entry"
         what = "a training entry has an image without a label"
         raise DataError(Fault("E101", what, fix, '{"image": …, "label": …}', repr(entry), root / "dataset.json"))
     return _inside(root, entry["image"]), _inside(root, entry["label"])
+
+
+def _unlabelled(root: Path, entry: Any) -> Path:
+    name = entry.get("image") if isinstance(entry, dict) else entry
+    if not isinstance(name, str):
+        fix = "give every test entry an image"
+        raise DataError(Fault("E104", "a test entry names no image", fix, "a path", repr(entry), root / "dataset.json"))
+    return _inside(root, name)
+
+
+def _entries(root: Path, description: dict[str, Any], key: str) -> list[Any]:
+    entries = description.get(key) or []
+    if not isinstance(entries, list):
+        fix = "list the cases of this subset"
+        raise DataError(Fault("E104", f"'{key}' is no list", fix, "a list", repr(entries), root / "dataset.json"))
+    return entries
 
 
 def _inside(root: Path, name: str) -> Path:

@@ -1,0 +1,54 @@
+# Two commands for everybody: make demo, make test. Each makes its own environment in .venv.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DEMO := demo
+MINUTES ?= 2
+# Threads that spin while they wait slow every neighbour down; ours sleep.
+export OMP_WAIT_POLICY ?= passive
+
+.PHONY: help demo test test-gpu lint bench wheel clean
+
+help: ## list the commands
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
+
+$(VENV)/base: setup.cfg pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
+	touch $@
+
+$(VENV)/dev: $(VENV)/base
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .[dev]
+	touch $@
+
+demo: $(VENV)/base ## phantoms (or DATA=<MSD folder>): train, evaluate, infer, report; MINUTES=2 of training
+	rm -rf $(DEMO)
+	$(if $(DATA),,$(BIN)/medseg phantom hippocampus_mri $(DEMO)/data --cases 32)
+	$(BIN)/medseg run hippocampus_mri train --data $(or $(DATA),$(DEMO)/data) --out $(DEMO)/run minutes=$(MINUTES)
+	$(BIN)/medseg run hippocampus_mri infer --data $(or $(DATA),$(DEMO)/data) --out $(DEMO)/predictions \
+		checkpoint_file=$(DEMO)/run/bundle/models/model.pt
+	$(BIN)/medseg run hippocampus_mri evaluate --data $(or $(DATA),$(DEMO)/data) --out $(DEMO)/run \
+		subset=$(if $(DATA),validate,test)
+
+test: lint ## the whole suite
+	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+test-gpu: $(VENV)/dev ## what needs a CUDA device
+	$(BIN)/python -m pytest -m gpu
+
+lint: $(VENV)/dev ## ruff, import-linter, mypy
+	$(BIN)/ruff check medseg tests tools
+	$(BIN)/ruff format --check medseg tests tools
+	$(BIN)/lint-imports
+	$(BIN)/mypy medseg
+
+bench: $(VENV)/dev ## ratios against named peers (tools/bench)
+	for script in tools/bench/*.py; do $(BIN)/python $$script || exit 1; done
+
+wheel: $(VENV)/dev ## dist/medseg-*.whl
+	$(BIN)/python -m build --wheel
+
+clean: ## remove what these commands made
+	rm -rf $(VENV) $(DEMO) build dist *.egg-info

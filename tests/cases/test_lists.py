@@ -1,0 +1,81 @@
+import json
+
+import numpy as np
+import pytest
+
+from medseg.cases import Case, list_images, split_cases
+from medseg.errors import DataError
+
+LABELS = {"background": 0, "liver": 1}
+
+
+@pytest.fixture
+def folder(tmp_path, save):
+    rng = np.random.default_rng(0)
+    for number in range(5):
+        save(tmp_path / "images" / f"c{number}.nii.gz", rng.normal(size=(4, 4, 4)).astype(np.float32))
+        save(tmp_path / "labels" / f"c{number}.nii.gz", np.ones((4, 4, 4), np.uint8))
+    return tmp_path
+
+
+def test_items_for_every_use(folder):
+    lists = split_cases(str(folder), LABELS, held_out=0.4)
+    assert [len(lists[name]) for name in ("train", "validate", "test")] == [3, 2, 0]
+    for name, key in (("train", "label"), ("validate", "reference")):
+        item = lists[name][0]
+        assert set(item) == {"image", key, "case", "group"}
+        assert item["image"] == str(folder / "images" / f"{item['case']}.nii.gz")
+        assert item[key] == str(folder / "labels" / f"{item['case']}.nii.gz")
+    assert lists == split_cases(str(folder), LABELS, held_out=0.4)
+
+
+def test_test_cases_with_their_truth(folder, save):
+    for kind in ("images", "labels"):
+        (folder / kind).rename(folder / f"{kind}Tr")
+        save(folder / f"{kind}Ts" / "t.nii.gz", np.ones((4, 4, 4), np.uint8))
+    pairs = [{"image": f"imagesTr/c{n}.nii.gz", "label": f"labelsTr/c{n}.nii.gz"} for n in range(5)]
+    (folder / "dataset.json").write_text(json.dumps({"training": pairs, "test": ["imagesTs/t.nii.gz"]}))
+    (item,) = split_cases(str(folder), LABELS)["test"]
+    assert (item["case"], item["reference"]) == ("t", str(folder / "labelsTs" / "t.nii.gz"))
+
+
+def test_images_alone(folder):
+    for path in (folder / "labels").iterdir():
+        path.write_bytes(b"not looked at")
+    items = list_images(str(folder))
+    assert [set(item) for item in items] == [{"image", "case", "group"}] * 5
+
+
+def test_faulty_cases_are_refused(folder, save):
+    save(folder / "labels" / "c1.nii.gz", np.full((4, 4, 4), 7, np.uint8))
+    (folder / "images" / "c3.nii.gz").write_bytes(b"")
+    with pytest.raises(DataError) as caught:
+        split_cases(str(folder), LABELS)
+    assert [(fault.case, fault.code) for fault in caught.value.faults] == [("c1", "E301"), ("c3", "E103")]
+    with pytest.raises(DataError, match="E103"):
+        list_images(str(folder))
+
+
+def test_one_image_on_both_sides(folder):
+    """All five are copies of one, so that any split shows it."""
+    content = (folder / "images" / "c0.nii.gz").read_bytes()
+    for path in (folder / "images").iterdir():
+        path.write_bytes(content)
+    with pytest.raises(DataError, match=r"E502.*training and in held-out") as caught:
+        split_cases(str(folder), LABELS)
+    assert caught.value.faults[0].found
+
+
+def test_a_negative_case_needs_no_label(folder, monkeypatch):
+    paths = sorted((folder / "images").iterdir())
+    found = [Case(path.name, (path, path), negative=True) for path in paths]
+    monkeypatch.setattr(
+        "medseg.cases.lists.find_cases", lambda _, subset="labelled": found if subset == "labelled" else []
+    )
+    item = split_cases(str(folder), LABELS)["train"][0]
+    assert item["label"] is None
+    assert item["image"][0] == item["image"][1]
+    found[2] = Case("c2", (paths[2],))
+    with pytest.raises(DataError) as caught:
+        split_cases(str(folder), LABELS)
+    assert [(fault.code, fault.case) for fault in caught.value.faults] == [("E101", "c2")]

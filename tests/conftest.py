@@ -1,0 +1,25 @@
+"""What several rooms' tests share."""
+
+import numpy as np
+import pytest
+
+from medseg.geometry import Geometry
+from medseg.volumes import Volume, write_volume
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache_of_the_session(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MEDSEG_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture
+def save():
+    """A function that writes an array to a path and makes the folders on the way."""
+
+    def write(path, array, affine=None):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return write_volume(path, Volume(array, Geometry(np.eye(4) if affine is None else affine, array.shape)))
+
+    return write

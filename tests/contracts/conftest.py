@@ -1,0 +1,1 @@
+from runs import phantoms, short_run  # noqa: F401

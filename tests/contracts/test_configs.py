@@ -1,0 +1,74 @@
+"""What DESIGN asks of every bundle's files."""
+
+import itertools
+import re
+
+import pytest
+from monai.bundle import ConfigParser
+
+from medseg.workflows.bundles import bundle_names, config_files, find_bundle, methods
+from medseg.workflows.export import SHARED
+from medseg.workflows.preflight import merge, preflight
+
+BUNDLES = bundle_names()
+KEPT_LISTS = ("initialize", "finalize", "train::handlers", "validate::handlers")
+
+
+def configs(bundle):
+    return find_bundle(bundle) / "configs"
+
+
+def load(*paths):
+    return ConfigParser(ConfigParser.load_config_files([str(path) for path in paths]))
+
+
+@pytest.mark.parametrize("bundle", BUNDLES)
+def test_training_and_inference_agree(bundle):
+    train, inference = load(configs(bundle) / "train.yaml"), load(configs(bundle) / "inference.yaml")
+    differing = {own for own, theirs in SHARED.items() if own in inference and inference[own] != train[theirs]}
+    assert differing == set()
+    posts = [config["transforms"] for config in (train["validate::postprocessing"], inference["postprocessing"])]
+    assert posts[0] == posts[1][: len(posts[0])] and all("Save" in step["_target_"] for step in posts[1][len(posts[0]) :])
+
+
+@pytest.mark.parametrize("bundle", BUNDLES)
+def test_deltas_append_and_merge_in_every_order(bundle):
+    folder = configs(bundle)
+    names = ["evaluate", "multi_gpu_train", *methods(find_bundle(bundle))]
+    deltas = {name: ConfigParser.load_config_file(str(folder / f"{name}.yaml")) for name in names}
+    for name, delta in deltas.items():
+        assert not [key for key in delta if key in KEPT_LISTS], f"{name} replaces a list that others append to"
+        assert ("run" in delta) == (name == "evaluate")
+        assert not [key for key in delta if re.search(r"::\d+(::|$)", key)], f"{name} addresses a list by index"
+    whole = load(folder / "train.yaml")
+    for order in itertools.permutations(names):
+        merged = load(folder / "train.yaml", *(folder / f"{name}.yaml" for name in order))
+        for key in KEPT_LISTS:
+            expected = len(whole[key]) + sum(len(delta.get(f"+{key}", [])) for delta in deltas.values())
+            assert len(merged[key]) == expected
+
+
+@pytest.mark.parametrize("bundle", BUNDLES)
+def test_preflight_passes_for_every_workflow_and_method(bundle):
+    root = find_bundle(bundle)
+    for method in (None, *methods(root)):
+        for workflow in ("train", "evaluate", "infer"):
+            preflight(merge(config_files(root, workflow, method)))
+    preflight(merge([root / "configs" / "train.yaml", root / "configs" / "multi_gpu_train.yaml"]))
+
+
+@pytest.mark.parametrize("bundle", BUNDLES)
+def test_no_code_no_weights_no_machine(bundle):
+    root = find_bundle(bundle)
+    files = {str(path.relative_to(root)) for path in root.rglob("*") if path.is_file() and "__pycache__" not in path.parts}
+    assert {"LICENSE", "docs/README.md", "configs/metadata.json", "configs/logging.conf", "configs/train.yaml",
+            "configs/inference.yaml", "configs/evaluate.yaml", "configs/multi_gpu_train.yaml"} <= files  # fmt: skip
+    assert not [name for name in files if name.endswith((".py", ".pt", ".sh"))]
+    for path in configs(bundle).glob("*.yaml"):
+        text = path.read_text()
+        assert not re.search(r"(?<![\w.@'])/(workspace|home|root|data|mnt|tmp)/", text), path
+        assert "%" not in re.sub(r"#.*", "", text), f"{path} has a macro"
+
+
+def test_logging_is_the_same_file_in_every_bundle():
+    assert len({(configs(bundle) / "logging.conf").read_bytes() for bundle in BUNDLES}) == 1

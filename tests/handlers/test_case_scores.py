@@ -1,0 +1,77 @@
+import csv
+import math
+
+import numpy as np
+import pytest
+import torch
+from ignite.engine import Engine
+from monai.data import MetaTensor
+from monai.metrics import compute_hausdorff_distance
+
+from medseg.handlers import CaseScores, SaveCases
+
+LABELS = {"background": 0, "head": 1, "tail": 2}
+SPACING = (1.0, 0.5, 2.0)
+
+
+def label_map(boxes):
+    array = torch.zeros(1, 12, 12, 8)
+    for value, box in boxes.items():
+        array[(0, *box)] = value
+    return MetaTensor(array, torch.diag(torch.tensor([*SPACING, 1.0], dtype=torch.float64)))
+
+
+def box(x, y, z):
+    return slice(*x), slice(*y), slice(*z)
+
+
+def evaluate(pairs, *handlers):
+    """Run the metric in an engine that yields one decollated case an iteration."""
+    def step(engine, number):
+        engine.state.batch = [{"case": f"case_{number}", "group": f"patient_{number}"}]
+        return [{"pred": pairs[number][0], "label": pairs[number][1]}]
+
+    engine = Engine(step)
+    engine.state.metric_details = {}
+    CaseScores(LABELS).attach(engine, "val_mean_dice")
+    for handler in handlers:
+        handler.attach(engine)
+    engine.run(list(range(len(pairs))), max_epochs=1)
+    return engine
+
+
+REFERENCE = label_map({1: box((2, 6), (2, 8), (2, 6)), 2: box((6, 10), (2, 8), (2, 6))})
+SHIFTED = label_map({1: box((3, 7), (2, 8), (2, 6)), 2: box((7, 11), (2, 8), (2, 6))})
+MISSED = label_map({1: box((2, 6), (2, 8), (2, 6))})
+
+
+def test_millimetres_per_label_with_names():
+    metrics = evaluate([(SHIFTED, REFERENCE)]).state.metrics
+    assert metrics["val_dice_head"] == metrics["val_dice_tail"] == 0.75 == metrics["val_mean_dice"]
+    assert metrics["val_iou_head"] == 0.6 and metrics["val_hd95_mm_head"] == 1.0
+    one_hot = [torch.as_tensor(tensor == 1)[None].float() for tensor in (SHIFTED, REFERENCE)]
+    monai = compute_hausdorff_distance(*one_hot, include_background=True, percentile=95, spacing=list(SPACING))
+    assert metrics["val_hd95_mm_head"] == pytest.approx(monai.item(), abs=1e-6)
+
+
+def test_a_missed_structure_never_improves_a_mean():
+    metrics = evaluate([(REFERENCE, REFERENCE), (MISSED, REFERENCE)]).state.metrics
+    diagonal = math.hypot(12 * 1.0, 12 * 0.5, 8 * 2.0)
+    assert metrics["val_dice_tail"] == 0.5 and metrics["val_hd95_mm_tail"] == pytest.approx(diagonal / 2)
+    assert metrics["val_dice_head"] == 1.0 and metrics["val_hd95_mm_head"] == 0.0
+
+
+def test_a_structure_that_is_in_neither_is_left_out():
+    metrics = evaluate([(MISSED, MISSED), (SHIFTED, REFERENCE)]).state.metrics
+    assert metrics["val_dice_tail"] == 0.75 and metrics["val_dice_head"] == (1.0 + 0.75) / 2
+
+
+def test_the_table(tmp_path):
+    evaluate([(SHIFTED, REFERENCE), (MISSED, MISSED)], SaveCases(tmp_path, subset="test"))
+    with open(tmp_path / "cases.csv", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [(row["case"], row["label"], row["empties"]) for row in rows] == [
+        ("case_0", "head", ""), ("case_0", "tail", ""), ("case_1", "head", ""), ("case_1", "tail", "absent")]  # fmt: skip
+    assert rows[0]["dice"] == "0.75" and rows[3]["dice"] == rows[3]["hd95"] == ""
+    assert rows[0]["spacing_mm"] == "1 0.5 2" and rows[0]["subset"] == "test" and rows[0]["distance_unit"] == "mm"
+    assert float(rows[0]["reference_ml"]) == pytest.approx(4 * 6 * 4 * np.prod(SPACING) / 1000)

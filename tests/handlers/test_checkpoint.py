@@ -1,0 +1,91 @@
+import math
+
+import pytest
+import torch
+from engines import make_evaluator, make_trainer, network
+
+from medseg.errors import CheckpointError
+from medseg.handlers import Checkpoint, CheckpointLoader, MovingAverage
+from medseg.handlers.checkpoint_loader import load_weights
+
+
+def train(folder, scores, decay=0.0):
+    net = network()
+    evaluator = make_evaluator(net, scores)
+    average = MovingAverage(net, decay, evaluator) if decay else None
+    trainer = make_trainer(net, epochs=len(scores), evaluator=evaluator, average=average,
+                           handlers=[Checkpoint(folder, evaluator)])  # fmt: skip
+    trainer.run()
+    return net
+
+
+def read(path):
+    return torch.load(path, weights_only=True)
+
+
+def test_last_and_the_one_before_and_best(tmp_path):
+    net = train(tmp_path, [0.2, 0.9, 0.5])
+    last, previous, best = (read(tmp_path / "checkpoints" / f"{name}.pt") for name in ("last", "last.prev", "best"))
+    assert [state["epoch"] for state in (last, previous, best)] == [3, 2, 2]
+    assert best["best_metric"] == 0.9 == last["best_metric"]
+    assert {"model", "optimizer", "scheduler", "epoch", "iteration", "best_metric", "digest"} == set(last)
+    assert all(torch.equal(tensor, last["model"][name]) for name, tensor in net.state_dict().items())
+    assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == ["best.pt", "last.prev.pt", "last.pt"]
+
+
+def test_a_score_that_is_no_number_never_becomes_the_best(tmp_path):
+    train(tmp_path, [math.nan, 0.4, math.nan])
+    assert read(tmp_path / "checkpoints" / "best.pt")["epoch"] == 2
+
+
+def test_with_an_average_the_average_is_the_model(tmp_path):
+    net = train(tmp_path, [0.1, 0.2], decay=0.9)
+    last = read(tmp_path / "checkpoints" / "last.pt")
+    assert torch.equal(last["trained_model"]["weight"], net.weight)
+    assert not torch.equal(last["model"]["weight"], net.weight)
+
+
+def test_loading_into_the_same_network(tmp_path):
+    trained = train(tmp_path, [0.2])
+    fresh = torch.nn.Conv3d(1, 1, 3, padding=1)
+    load_weights(tmp_path / "checkpoints" / "last.pt", fresh)
+    assert torch.equal(fresh.weight, trained.weight)
+    torch.save(trained.state_dict(), tmp_path / "bare.pt")
+    other = torch.nn.Conv3d(1, 1, 3, padding=1)
+    evaluator = make_evaluator(other, [0.0], [CheckpointLoader(tmp_path / "bare.pt", other)])
+    evaluator.run()
+    assert torch.equal(other.weight, trained.weight)
+
+
+def test_every_flipped_bit_is_noticed(tmp_path):
+    train(tmp_path, [0.2])
+    path = tmp_path / "checkpoints" / "last.pt"
+    whole, weights = path.read_bytes(), read(path)["model"]
+    for place in range(100, len(whole), len(whole) // 60):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 4]) + whole[place + 1 :])
+        fresh = torch.nn.Conv3d(1, 1, 3, padding=1)
+        try:
+            load_weights(path, fresh)
+        except CheckpointError:
+            continue
+        assert torch.equal(fresh.weight, weights["weight"])  # a bit that holds nothing, in the archive's padding
+
+
+@pytest.mark.parametrize("other", [torch.nn.Conv3d(1, 2, 3), torch.nn.Linear(2, 2, bias=False), torch.nn.BatchNorm3d(1)])
+def test_weights_of_another_network_are_refused_whole(other, tmp_path):
+    train(tmp_path, [0.2])
+    before = {name: tensor.clone() for name, tensor in other.state_dict().items()}
+    with pytest.raises(CheckpointError, match="E802"):
+        load_weights(tmp_path / "checkpoints" / "last.pt", other)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in other.state_dict().items())
+
+
+def test_code_in_a_checkpoint_is_not_run(tmp_path):
+    class Payload:
+        def __reduce__(self):
+            return (open, (str(tmp_path / "ran"), "w"))
+
+    torch.save({"model": Payload()}, tmp_path / "bad.pt")
+    with pytest.raises(CheckpointError, match="E105"):
+        load_weights(tmp_path / "bad.pt", network())
+    assert not (tmp_path / "ran").exists()

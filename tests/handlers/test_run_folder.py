@@ -1,0 +1,57 @@
+import csv
+import json
+
+import pytest
+import yaml
+from engines import make_evaluator, make_trainer, network
+
+from medseg.errors import TrainingError
+from medseg.handlers import RunFolder
+
+
+def train(folder, cases, scores=(0.3, 0.6), **kwargs):
+    net = network()
+    evaluator = make_evaluator(net, scores)
+    handler = RunFolder(folder, {"epochs": 2, "seed": 7}, cases, evaluator, settings={"seed": 7}, **kwargs)
+    make_trainer(net, evaluator=evaluator, handlers=[handler]).run()
+
+
+@pytest.fixture
+def cases(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.bin").write_text(name)
+    return {"train": [{"image": str(tmp_path / "a.bin"), "label": str(tmp_path / "b.bin"), "case": "a", "group": "p1"}],
+            "validate": [{"image": str(tmp_path / "b.bin"), "reference": str(tmp_path / "b.bin"), "case": "b", "group": "p2"}]}  # fmt: skip
+
+
+def test_the_files_of_a_run(cases, tmp_path):
+    folder = tmp_path / "run"
+    train(folder, cases)
+    with open(folder / "log.csv", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [row["epoch"] for row in rows] == ["1", "2"] and [row["val_mean_dice"] for row in rows] == ["0.3", "0.6"]
+    assert all(float(row["loss"]) > 0 and float(row["learning_rate"]) > 0 for row in rows)
+    record = json.loads((folder / "record.json").read_text())
+    assert record["parameters"] == 28 and record["seed"] == 7 and record["finished"] and record["cases"] == {"train": 1, "validate": 1}
+    split = json.loads((folder / "split.json").read_text())
+    assert split["train"][0]["case"] == "a" and split["validate"][0]["group"] == "p2"
+    assert split["train"][0]["digest"]["label"] == split["validate"][0]["digest"]["image"][0]  # by content
+    assert yaml.safe_load((folder / "config.yaml").read_text()) == {"epochs": 2, "seed": 7}
+
+
+def test_a_folder_with_a_run_is_left_alone(cases, tmp_path):
+    folder = tmp_path / "run"
+    train(folder, cases)
+    before = (folder / "log.csv").read_bytes()
+    with pytest.raises(TrainingError, match="E503"):
+        train(folder, cases)
+    assert (folder / "log.csv").read_bytes() == before
+
+
+def test_overwrite_removes_the_run_and_nothing_else(cases, tmp_path):
+    folder = tmp_path / "run"
+    train(folder, cases)
+    (folder / "cases.csv").write_text("stale")
+    (folder / "notes.txt").write_text("mine")
+    train(folder, cases, overwrite=True)
+    assert not (folder / "cases.csv").exists() and (folder / "notes.txt").read_text() == "mine"

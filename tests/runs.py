@@ -1,0 +1,35 @@
+"""Short runs of bundles on phantoms, through the same code as `medseg run`."""
+
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from medseg.cases.phantoms import write_phantom
+from medseg.workflows.bundles import config_files, find_bundle
+from medseg.workflows.run import run_bundle
+
+QUICK = {"epochs": 1, "batch_size": 2}
+CASES = 5
+
+
+def run(bundle, workflow, out, data, method=None, **overrides):
+    root = find_bundle(bundle).absolute()
+    settings = {"bundle_root": str(root), "output_dir": str(out), "dataset_dir": str(data)}
+    settings |= (QUICK if workflow == "train" else {}) | overrides
+    run_bundle(config_files(root, workflow, method), settings)
+    return Path(out)
+
+
+@pytest.fixture(scope="session")
+def phantoms(tmp_path_factory):
+    """Bundle to a small data folder in the layout of its data set."""
+    folder = tmp_path_factory.mktemp("phantoms")
+    return cache(lambda bundle: write_phantom(bundle, folder / bundle, CASES))
+
+
+@pytest.fixture(scope="session")
+def short_run(phantoms, tmp_path_factory):
+    """Bundle to the run folder of one epoch."""
+    folder = tmp_path_factory.mktemp("runs")
+    return cache(lambda bundle: run(bundle, "train", folder / bundle, phantoms(bundle)))

@@ -1,0 +1,99 @@
+import csv
+import errno
+import json
+import os
+import stat
+
+import pytest
+
+from medseg import files
+from medseg.errors import MedsegError
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_an_exception_leaves_the_old_file_and_nothing_else(tmp_path):
+    path = files.write_text(tmp_path / "a.txt", "old")
+    with pytest.raises(ZeroDivisionError), files.atomic(path) as temporary:
+        temporary.write_text("half of the n")
+        raise ZeroDivisionError
+    assert path.read_text() == "old"
+    assert names(tmp_path) == ["a.txt"]
+
+
+def test_a_reader_sees_the_old_file_until_the_end(tmp_path):
+    path = files.write_text(tmp_path / "a.txt", "old")
+    with files.atomic(path) as temporary:
+        temporary.write_text("new")
+        assert path.read_text() == "old"
+        assert temporary.parent == path.parent  # a rename is atomic on one file system only
+    assert path.read_text() == "new"
+
+
+def test_folders_are_made_and_the_umask_is_kept(tmp_path):
+    before = os.umask(0o027)
+    try:
+        path = files.write_bytes(tmp_path / "deep" / "er" / "a.bin", b"\0\1")
+    finally:
+        os.umask(before)
+    assert path.read_bytes() == b"\0\1"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+    assert names(path.parent) == ["a.bin"]
+
+
+@pytest.mark.parametrize("call", ["replace", "fsync"])
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EACCES])
+def test_a_full_disk_names_the_file_and_spares_the_old_one(tmp_path, monkeypatch, call, number):
+    path = files.write_text(tmp_path / "a.txt", "old")
+
+    def fail(*_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, call, fail)
+    with pytest.raises(MedsegError) as caught:
+        files.write_text(path, "new")
+    fault = caught.value.faults[0]
+    assert (fault.code, fault.file) == ("E701", path)
+    assert os.strerror(number) in fault.what
+    assert path.read_text() == "old"
+    assert names(tmp_path) == ["a.txt"]
+
+
+def test_a_file_where_a_folder_should_be(tmp_path):
+    (tmp_path / "runs").write_text("")
+    with pytest.raises(MedsegError, match=r"E701.*runs"):
+        files.write_text(tmp_path / "runs" / "log.csv", "")
+
+
+def test_json_keeps_its_order_and_refuses_nan(tmp_path):
+    path = files.write_json(tmp_path / "a.json", {"b": 1, "a": "ü"})
+    assert list(json.loads(path.read_text())) == ["b", "a"]
+    with pytest.raises(ValueError, match="JSON"):
+        files.write_json(path, float("nan"))
+    assert json.loads(path.read_text())["b"] == 1
+
+
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r"])
+def test_csv_defuses_formulas(tmp_path, start):
+    path = files.write_csv(tmp_path / "a.csv", [{"case": f"{start}cmd()", "dice": -0.5, "hd": "a, b"}])
+    with path.open(newline="") as stream:
+        row = next(csv.DictReader(stream))
+    assert row == {"case": f"'{start}cmd()".replace("\r", "\n"), "dice": "-0.5", "hd": "a, b"}
+
+
+def test_csv_columns(tmp_path):
+    rows = [{"a": 1}, {"b": 2, "a": 3}]
+    assert files.write_csv(tmp_path / "a.csv", rows).read_text() == "a,b\n1,\n3,2\n"
+    assert files.write_csv(tmp_path / "b.csv", rows, ["b"]).read_text() == "b\n\n2\n".replace("\n\n", '\n""\n')
+
+
+def test_a_digest_follows_the_content(tmp_path):
+    path, twin = files.write_text(tmp_path / "a", "one"), files.write_text(tmp_path / "b", "one")
+    first = files.digest(path)
+    assert first == files.digest(twin) == files.digest(path)
+    assert len(first) == 32
+    files.write_text(path, "two")
+    os.utime(path, ns=(1, 1))
+    assert files.digest(path) != first

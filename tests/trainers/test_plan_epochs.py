@@ -1,0 +1,35 @@
+import time
+
+import torch
+from engines import batches, network
+from monai.inferers import SimpleInferer
+from torch.utils.data import DataLoader
+
+from medseg.trainers import plan_epochs
+
+
+def plan(minutes, net, loss=torch.nn.BCEWithLogitsLoss()):
+    loader = DataLoader(batches(4), batch_size=2)
+    return plan_epochs(7, minutes, net, SimpleInferer(), loss, loader, torch.device("cpu"))
+
+
+def test_without_a_budget_the_number_given_is_planned():
+    assert plan(None, network()) == 7
+
+
+def test_a_budget_is_filled_to_nine_tenths_and_leaves_the_network_alone(monkeypatch):
+    clock = [0.0]
+
+    def loss(prediction, label):
+        clock[0] += 0.05  # what a step takes, by this clock
+        return torch.nn.functional.binary_cross_entropy_with_logits(prediction, label)
+
+    monkeypatch.setattr(time, "perf_counter", lambda: clock[0])
+    net = network()
+    before = net.weight.detach().clone()
+    assert plan(0.1, net, loss) == 54  # 6 s, of which 5.4 s in steps of 0.05 s, two an epoch
+    assert torch.equal(net.weight, before) and net.weight.grad is None
+
+
+def test_a_budget_below_one_epoch_still_trains_one():
+    assert plan(1e-6, network()) == 1

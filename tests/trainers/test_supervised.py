@@ -1,0 +1,82 @@
+import pytest
+import torch
+from engines import batches, make_trainer, network
+from ignite.engine import Events
+from monai.engines.utils import IterationEvents
+from torch.utils.data import DataLoader
+
+from medseg.errors import TrainingError
+from medseg.trainers import EpochSampler, SupervisedTrainer
+
+
+def weights(net):
+    return torch.cat([parameter.detach().flatten() for parameter in net.parameters()])
+
+
+def test_equals_a_bare_loop():
+    bare, net, data = network(), network(), batches()
+    optimizer = torch.optim.SGD(bare.parameters(), lr=0.1, momentum=0.9)
+    scheduler = torch.optim.lr_scheduler.StepLR(optimizer, 2)
+    for _ in range(2):
+        for item in data:
+            optimizer.zero_grad()
+            torch.nn.functional.binary_cross_entropy_with_logits(bare(item["image"][None]), item["label"][None]).backward()
+            optimizer.step()
+            scheduler.step()
+    make_trainer(net, data).run()
+    assert torch.equal(weights(net), weights(bare))
+
+
+@pytest.mark.parametrize("limit", [None, 1e-3])
+def test_gradients_are_clipped_before_the_step(limit):
+    trainer, norms = make_trainer(clip_norm=limit), []
+    trainer.add_event_handler(
+        IterationEvents.MODEL_COMPLETED,
+        lambda e: norms.append(torch.cat([p.grad.flatten() for p in e.network.parameters()]).norm().item()),
+    )
+    trainer.run()
+    assert (max(norms) <= 1e-3 * 1.001) == (limit is not None)
+
+
+def test_a_loss_that_is_not_finite_stops_before_the_step_and_names_the_case():
+    data = batches()
+    data[1]["image"][0, 0, 0, 0] = float("nan")
+    net = network()
+    trainer, seen = make_trainer(net, data), []
+    trainer.add_event_handler(Events.ITERATION_COMPLETED, lambda e: seen.append(weights(net).clone()))
+    with pytest.raises(TrainingError, match=r"E801.*case=case_1.*iteration 2"):
+        trainer.run()
+    assert len(seen) == 1 and torch.equal(weights(net), seen[0]) and torch.isfinite(seen[0]).all()
+
+
+def test_a_step_draws_from_seed_and_iteration_alone():
+    def noise(before):
+        draws = []
+        trainer = make_trainer(epochs=1, seed=5)
+        trainer.add_event_handler(IterationEvents.FORWARD_COMPLETED, lambda e: draws.append(torch.rand(1).item()))
+        torch.manual_seed(before)
+        trainer.run()
+        return draws
+
+    assert noise(1) == noise(2) and len(set(noise(1))) == 3
+
+
+def test_the_sampler_gets_the_epoch():
+    order = []
+
+    class Data(torch.utils.data.Dataset):
+        def __len__(self):
+            return 6
+
+        def __getitem__(self, key):
+            order.append(key)
+            return batches(1)[0]
+
+    data = Data()
+    net = network()
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    loader = DataLoader(data, sampler=EpochSampler(data, seed=1), batch_size=2)
+    SupervisedTrainer(networks={"model": net}, optimizers={"optimizer": optimizer}, device="cpu", max_epochs=2,
+                      train_data_loader=loader, loss_function=torch.nn.BCEWithLogitsLoss()).run()  # fmt: skip
+    epochs = [[index for epoch, index in order if epoch == number] for number in (1, 2)]
+    assert [sorted(each) for each in epochs] == [list(range(6))] * 2 and epochs[0] != epochs[1]

@@ -1,0 +1,133 @@
+import numpy as np
+import pytest
+import torch
+from monai.transforms import BorderPadd, Compose, Orientationd, Spacingd, SpatialCropd
+
+from medseg.geometry import Geometry
+from medseg.metrics.overlap import dice
+from medseg.transforms import ReadImaged, ToNativeGridd
+from medseg.transforms.native_grid import onto_grid
+
+SHAPE = (9, 7, 8)
+PHANTOM = np.random.default_rng(0).integers(0, 4, SHAPE).astype(np.uint8)
+TURN, _ = np.linalg.qr(np.array([[1.0, 0.3, -0.2], [-0.25, 1.0, 0.15], [0.2, -0.1, 1.0]]))
+
+
+def affine(matrix, spacing=(0.8, 1.0, 1.3), origin=(-20.5, 31.25, 7.0)):
+    found = np.eye(4)
+    found[:3, :3] = np.asarray(matrix, dtype=float) * spacing
+    found[:3, 3] = origin
+    return found
+
+
+GRIDS = {
+    "RAS": affine(np.eye(3)),
+    "LPS": affine(np.diag([-1, -1, 1])),
+    "flipped": affine(np.diag([1, -1, -1])),
+    "permuted": affine(np.eye(3)[[2, 0, 1]]),
+    "permuted and flipped": affine(np.diag([-1, 1, -1]) @ np.eye(3)[[1, 2, 0]]),
+    "oblique": affine(TURN * np.sign(np.diag(TURN))),
+    "oblique and permuted": affine((TURN * np.sign(np.diag(TURN)))[:, [1, 2, 0]] * [-1, 1, 1]),
+}
+
+
+def carried(path, *between):
+    """The phantom's file read, taken to RAS and through further transforms, scored one-hot and brought back."""
+    steps = [ReadImaged("image"), Orientationd("image", axcodes="RAS", labels=None), *between]
+    item = Compose(steps)({"image": str(path)})
+    item["pred"] = torch.nn.functional.one_hot(item["image"][0].as_tensor().round().long(), 4).movedim(-1, 0).float()
+    return ToNativeGridd("pred")(item)["pred"]
+
+
+class SameSpacingd:
+    """Spacingd to the spacing that the image has, which resamples nothing."""
+
+    def __call__(self, data):
+        return Spacingd("image", data["image"].pixdim.tolist(), mode="bilinear")(data)
+
+
+@pytest.mark.parametrize("grid", GRIDS)
+@pytest.mark.parametrize("between", [[], [SameSpacingd()]], ids=["orientation", "spacing"])
+def test_voxel_for_voxel(tmp_path, save, grid, between):
+    found = carried(save(tmp_path / "a.nii", PHANTOM, GRIDS[grid]), *between)
+    assert found.shape == (1, *SHAPE)
+    assert found.dtype == torch.uint8
+    assert np.array_equal(found[0].numpy(), PHANTOM)
+    assert np.allclose(found.affine, GRIDS[grid], atol=1e-5)
+    assert found.meta["filename_or_obj"] == str(tmp_path / "a.nii")
+
+
+@pytest.mark.parametrize("grid", ["RAS", "permuted and flipped", "oblique"])
+def test_padding_and_cropping(tmp_path, save, grid):
+    path = save(tmp_path / "a.nii", PHANTOM, GRIDS[grid])
+    assert np.array_equal(carried(path, BorderPadd("image", [1, 2, 3, 0, 2, 5]))[0].numpy(), PHANTOM)
+    crop = SpatialCropd("image", roi_start=(2, 1, 3), roi_end=(6, 6, 6))
+    found = carried(path, crop)[0].numpy()
+    inside = found != 0
+    assert np.array_equal(found[inside], PHANTOM[inside])
+    kept = Compose([ReadImaged("image"), Orientationd("image", axcodes="RAS", labels=None), crop])({"image": str(path)})
+    assert inside.sum() == int((kept["image"] > 0).sum())
+    assert np.array_equal(carried(path, crop, BorderPadd("image", 4))[0].numpy(), found)
+
+
+def halves(grid, centre, radius):
+    """Scores of two halves of a ball, labels 1 and 3, from world coordinates; label 2 is nowhere likely."""
+    index = np.stack(np.meshgrid(*(np.arange(n) for n in grid.shape), indexing="ij"), axis=-1)
+    place = index @ grid.affine[:3, :3].T + grid.affine[:3, 3] - centre
+    depth = radius - np.linalg.norm(place, axis=-1)
+    sides = [np.minimum(depth, place[..., 0]), np.minimum(depth, -place[..., 0])]
+    return np.stack([np.zeros(grid.shape), sides[0], np.full(grid.shape, -1e-3), sides[1]]).astype(np.float32)
+
+
+@pytest.mark.parametrize("grid", GRIDS)
+def test_resampling(tmp_path, save, grid):
+    native = Geometry(GRIDS[grid], (34, 26, 22))
+    centre = native.affine[:3, :3] @ [16.3, 12.6, 11.2] + native.affine[:3, 3]
+    path = save(tmp_path / "a.nii", np.zeros(native.shape, np.uint8), native.affine)
+    steps = [ReadImaged("image"), Orientationd("image", axcodes="RAS", labels=None), Spacingd("image", (1.0, 1.0, 1.0))]
+    item = Compose(steps)({"image": str(path)})
+    fed = Geometry(item["image"].affine.numpy(), item["image"].shape[1:])
+    assert fed.shape != native.shape
+    item["pred"] = torch.from_numpy(halves(fed, centre, 9))
+    found = ToNativeGridd("pred")(item)["pred"][0].numpy()
+    truth = halves(native, centre, 9).argmax(axis=0)
+    assert set(np.unique(found)) == {0, 1, 3}
+    for value in (1, 3):
+        assert dice(found == value, truth == value) > 0.95
+
+
+def test_no_label_appears_between_two_others():
+    """One-hot scores of neighbours 1 and 3, moved by half a voxel: interpolating the label map would give 2."""
+    scores = np.zeros((4, 8, 4, 4), np.float32)
+    scores[1, :4], scores[3, 4:] = 1, 1
+    shifted = np.eye(4)
+    shifted[0, 3] = 0.5
+    found = onto_grid(scores, Geometry(np.eye(4), (8, 4, 4)), Geometry(shifted, (7, 4, 4)))
+    assert found[:3].max() == found[:3].min() == 1
+    assert found[4:].max() == found[4:].min() == 3
+    assert set(np.unique(found)) == {1, 3}
+
+
+def test_outside_is_background():
+    scores = np.zeros((2, 4, 4, 4), np.float32)
+    scores[1] = 1
+    target = np.diag([0.4, 1, 1, 1])
+    target[0, 3] = -2
+    found = onto_grid(scores, Geometry(np.eye(4), (4, 4, 4)), Geometry(target, (16, 4, 4)))
+    place = -2 + 0.4 * np.arange(16)
+    assert np.array_equal(found[:, 0, 0] == 1, (place > -0.501) & (place < 3.501))
+
+
+def test_many_classes_need_a_wider_type():
+    scores = np.zeros((300, 2, 2, 2), np.float32)
+    scores[299] = 1
+    grid = Geometry(np.eye(4), (2, 2, 2))
+    assert onto_grid(scores, grid, grid).dtype == np.uint16
+    assert onto_grid(scores, grid, grid).min() == 299
+
+
+def test_one_channel_is_refused():
+    """Its arg-max would be background everywhere."""
+    grid = Geometry(np.eye(4), (2, 2, 2))
+    with pytest.raises(ValueError, match="one channel"):
+        onto_grid(np.ones((1, 2, 2, 2), np.float32), grid, grid)

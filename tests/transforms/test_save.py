@@ -1,0 +1,47 @@
+import numpy as np
+import pytest
+import torch
+from monai.data import MetaTensor
+
+from medseg.errors import DataError
+from medseg.transforms import SaveVolumed
+from medseg.volumes import read_volume
+
+AFFINE = np.array([[0, -0.7, 0, 5], [0.9, 0, 0, -6], [0, 0, 2.5, 7], [0, 0, 0, 1]])
+LABEL = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)
+
+
+def item(source="somewhere.nii.gz", case="h_1"):
+    return {"case": case, "pred": MetaTensor(torch.from_numpy(LABEL)[None], torch.from_numpy(AFFINE),
+                                             {"filename_or_obj": str(source)})}  # fmt: skip
+
+
+def test_a_file_on_the_affines_grid(tmp_path):
+    given = item()
+    result = SaveVolumed("pred", tmp_path / "out")(given)
+    volume = read_volume(tmp_path / "out" / "h_1.nii.gz")
+    assert np.array_equal(volume.array, LABEL)
+    assert volume.array.dtype == np.uint8
+    assert np.allclose(volume.geometry.affine, AFFINE)
+    assert result["pred"] is given["pred"]
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["h_1.nii.gz"]
+
+
+def test_an_older_prediction_is_replaced(tmp_path, save):
+    source = save(tmp_path / "in" / "h_1.nii.gz", LABEL)
+    save(tmp_path / "out" / "h_1.nii.gz", LABEL * 0)
+    SaveVolumed("pred", tmp_path / "out")(item(source))
+    assert read_volume(tmp_path / "out" / "h_1.nii.gz").array.any()
+
+
+@pytest.mark.parametrize("linked", [False, True])
+def test_the_image_itself_is_never_overwritten(tmp_path, save, linked):
+    source = save(tmp_path / "in" / "h_1.nii.gz", LABEL)
+    before = source.read_bytes()
+    folder = tmp_path / "in"
+    if linked:
+        folder = tmp_path / "link"
+        folder.symlink_to(tmp_path / "in")
+    with pytest.raises(DataError, match=r"E503.*h_1\.nii\.gz"):
+        SaveVolumed("pred", folder)(item(source))
+    assert source.read_bytes() == before
