@@ -71,7 +71,9 @@ def run(
 def phantom(
     task: Annotated[str, typer.Argument(help="A bundle's name.")],
     folder: Annotated[Path, typer.Argument(help="A new folder.")],
-    cases: Annotated[int, typer.Option(min=1, help="Training cases; a quarter as many test cases come with them.")] = 24,
+    cases: Annotated[
+        int, typer.Option(min=1, help="Training cases; a quarter as many test cases come with them.")
+    ] = 24,
     seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.")] = 0,
 ) -> None:
     """Write made-up cases in the layout of a task's data set."""

@@ -12,7 +12,10 @@ def batches(steps=3, loss_input=1.0):
     """Items of a batch of one, each a (1, 4, 4, 4) image with its label and its name."""
     generator = torch.Generator().manual_seed(0)
     images = torch.randn(steps, 1, 4, 4, 4, generator=generator)
-    return [{"image": image * loss_input, "label": (image > 0).float(), "case": f"case_{i}"} for i, image in enumerate(images)]
+    return [
+        {"image": image * loss_input, "label": (image > 0).float(), "case": f"case_{i}"}
+        for i, image in enumerate(images)
+    ]
 
 
 def network():

@@ -18,8 +18,8 @@ from medseg.labels import Labels
 from medseg.metrics.scores import METRICS, mean, mean_by_label, score_case
 
 UNITS = {"dice": "dice", "iou": "iou", "hd95": "hd95_mm", "assd": "assd_mm"}
-COLUMNS = ("case", "group", "label", "distance_unit", *METRICS, "empties", "reference_ml", "prediction_ml", "spacing_mm",
-           "subset")  # fmt: skip
+COLUMNS = ("case", "group", "label", "distance_unit", *METRICS, "empties", "reference_ml", "prediction_ml",
+           "spacing_mm", "subset")  # fmt: skip
 DETAILS = "cases"
 
 
@@ -93,6 +93,7 @@ class SaveCases:
         engine.add_event_handler(Events.COMPLETED, self)
 
     def __call__(self, engine: Engine) -> None:
+        """Write the table."""
         rows = [row | {"subset": self.subset} for row in engine.state.metric_details[DETAILS]]
         files.write_csv(self.path, [{key: _number(value) for key, value in row.items()} for row in rows], COLUMNS)
 

@@ -46,6 +46,7 @@ class Checkpoint:
             self.evaluator.add_event_handler(Events.COMPLETED, self._compare, engine)
 
     def __call__(self, engine: Engine) -> None:
+        """Write ``last.pt``; the one there before becomes ``last.prev.pt``."""
         last, previous = self.folder / "last.pt", self.folder / "last.prev.pt"
         content = _packed(self._state(engine))
         if last.exists():

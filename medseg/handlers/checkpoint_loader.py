@@ -30,6 +30,7 @@ class CheckpointLoader:
         engine.add_event_handler(Events.STARTED, self)
 
     def __call__(self, engine: Engine) -> None:
+        """Load the weights."""
         load_weights(self.path, self.network, self.map_location)
 
 

@@ -48,6 +48,7 @@ class Previews:
         self.drawn = 0
 
     def __call__(self, engine: Engine) -> None:
+        """Draw the cases of this iteration."""
         for item, output in zip(engine.state.batch, engine.state.output, strict=True):
             if self.limit is None or self.drawn < self.limit:
                 self._draw(item["case"], output[CommonKeys.PRED], output.get(CommonKeys.LABEL))
@@ -56,13 +57,17 @@ class Previews:
     def _draw(self, case: str, prediction: torch.Tensor, reference: torch.Tensor | None) -> None:
         image = read_volume(prediction.meta["filename_or_obj"])
         turn = nib.orientations.io_orientation(image.geometry.affine)
-        maps = [_map(tensor) for tensor in (reference, prediction)]
-        upright = [None if array is None else nib.apply_orientation(array, turn) for array in (image.array, *maps)]
+
+        def upright(array: npt.NDArray) -> npt.NDArray:
+            return np.asarray(nib.orientations.apply_orientation(array, turn))
+
         affine = image.geometry.affine @ nib.orientations.inv_ornt_aff(turn, image.geometry.shape)
-        spacing = Geometry(affine, upright[0].shape).spacing_mm  # type: ignore[union-attr]
-        picture = draw_case(upright[0], upright[1], upright[2], spacing, self.labels, title=case)
+        pixels = upright(image.array)
+        spacing = Geometry(affine, pixels.shape).spacing_mm
+        drawn = None if reference is None else upright(_map(reference))
+        picture = draw_case(pixels, drawn, upright(_map(prediction)), spacing, self.labels, title=case)
         files.write_bytes(self.folder / f"{case}.png", picture)
 
 
-def _map(tensor: torch.Tensor | None) -> npt.NDArray[np.int32] | None:
-    return None if tensor is None else torch.as_tensor(tensor).cpu().numpy()[0].round().astype(np.int32)
+def _map(tensor: torch.Tensor) -> npt.NDArray[np.int32]:
+    return torch.as_tensor(tensor).cpu().numpy()[0].round().astype(np.int32)

@@ -95,7 +95,7 @@ class RunFolder:
         self.losses.append(float(engine.state.output[0][CommonKeys.LOSS]))
 
     def _note_validation(self, evaluator: Engine) -> None:
-        self.validated = {name: value for name, value in evaluator.state.metrics.items() if np.isscalar(value)}
+        self.validated = {name: float(value) for name, value in evaluator.state.metrics.items()}
 
     def _add_row(self, engine: Engine) -> None:
         rates = [group["lr"] for group in engine.optimizer.param_groups]

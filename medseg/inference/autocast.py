@@ -28,6 +28,7 @@ class AutocastInferer(Inferer):
         self.dtype = PRECISIONS[precision]
 
     def __call__(self, inputs: torch.Tensor, network: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """What the other inferer gives for `inputs` (B, C, …), in float32."""
         with torch.autocast(inputs.device.type, self.dtype, enabled=self.dtype != torch.float32):
             output = self.inferer(inputs, network, *args, **kwargs)
         return _as_float(output)

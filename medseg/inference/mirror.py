@@ -26,6 +26,7 @@ class MirrorInferer(Inferer):
         self.mirrors = [mirror for n in range(len(chosen) + 1) for mirror in itertools.combinations(chosen, n)]
 
     def __call__(self, inputs: torch.Tensor, network: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """The mean prediction for `inputs` (B, C, X, Y[, Z])."""
         total: Any = 0
         for mirror in self.mirrors:
             output = self.inferer(inputs.flip(mirror) if mirror else inputs, network, *args, **kwargs)

@@ -18,9 +18,7 @@ from medseg.labels import Labels
 from medseg.metrics.overlap import dice, iou
 from medseg.metrics.surface import surface_distances
 
-POLICY = (
-    "absent from both masks: left out; missed or invented: Dice and IoU 0, distances equal to the image's diagonal"
-)
+POLICY = "absent from both masks: left out; missed or invented: Dice and IoU 0, distances equal to the image's diagonal"
 METRICS = ("dice", "iou", "hd95", "assd")
 
 LabelMap = npt.NDArray[np.integer]

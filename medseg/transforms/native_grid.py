@@ -37,6 +37,7 @@ class ToNativeGridd(MapTransform):
         self.image_key = image_key
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Replace each key's scores by the label map on the native grid."""
         result = dict(data)
         image = data[self.image_key]
         native = native_geometry(image)

@@ -59,6 +59,7 @@ class RandAffinePatchd(MapTransform, Randomizable):
         self.mirror_axes = tuple(mirror_axes)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Replace each key by its patch; all keys share one draw."""
         result = dict(data)
         matrix, shift = self._draw_map()
         centre = self._draw_centre(_plain(data[self.label_key])[0].numpy()) + shift
@@ -145,7 +146,10 @@ def _cut(
 
     Of a label map each label's share is interpolated, and the largest wins.
     """
-    values = [_foreground(tensor.numpy()) if label else () for tensor, label in zip(tensors, is_label, strict=True)]
+    values = [
+        _foreground(tensor.numpy()) if label else np.empty(0, np.int64)
+        for tensor, label in zip(tensors, is_label, strict=True)
+    ]
     channels = [
         torch.stack([tensor[0] == value for value in found] or [torch.zeros_like(tensor[0])]) if label else tensor
         for tensor, label, found in zip(tensors, is_label, values, strict=True)

@@ -33,6 +33,7 @@ class ReadImaged(MapTransform):
     """
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Replace each path by its tensor."""
         result = dict(data)
         for key in self.key_iterator(result):
             paths: Sequence[str | Path] = [data[key]] if isinstance(data[key], (str, Path)) else data[key]
@@ -68,6 +69,7 @@ class ReadLabeld(MapTransform):
         self.image_key = image_key
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Replace each path by its label map, or write that to `names`."""
         result = dict(data)
         for key, name in self.key_iterator(result, self.names):
             if data[key] is None:

@@ -31,6 +31,7 @@ class SaveVolumed(MapTransform):
         self.output_dir = Path(output_dir)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Write the file; the data go through unchanged."""
         for key in self.key_iterator(dict(data)):
             tensor = data[key]
             path = self.output_dir / f"{data['case']}.nii.gz"

@@ -15,6 +15,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import numpy.typing as npt
+from nibabel.spatialimages import HeaderDataError
 
 from medseg import files
 from medseg.errors import DataError, Fault
@@ -82,7 +83,7 @@ def _header(path: Path, packed: bool) -> nib.Nifti1Header:
         raise DataError(Fault("E104", "not a NIfTI file", "convert it to NIfTI", "the NIfTI mark", "none", path))
     try:
         return kind(start[: kind.sizeof_hdr], check=False)  # without the extensions, which may be of any length
-    except (nib.spatialimages.HeaderDataError, ValueError) as error:
+    except (HeaderDataError, ValueError) as error:
         raise DataError(Fault("E104", f"unreadable NIfTI header: {error}", "convert it again", file=path)) from error
 
 
@@ -91,7 +92,7 @@ def _extent(path: Path, header: nib.Nifti1Header) -> tuple[int, int]:
     try:
         dtype, sizes = header.get_data_dtype(), [int(n) for n in header.get_data_shape()]
         offset = max(int(header.get_data_offset()), header.single_vox_offset)
-    except (nib.spatialimages.HeaderDataError, ValueError, OverflowError, IndexError) as error:
+    except (HeaderDataError, ValueError, OverflowError, IndexError) as error:
         raise DataError(Fault("E104", f"unreadable NIfTI header: {error}", "convert it again", file=path)) from error
     if dtype.kind not in REAL_KINDS or dtype.itemsize > 8:
         fix = "store one real number a voxel (integers or floats of up to 64 bits)"

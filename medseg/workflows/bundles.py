@@ -79,7 +79,9 @@ def copy_bundle(name: str, destination: str | Path) -> Path:
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         fix = "choose a new folder"
         raise UsageError(Fault("E503", "the destination is not empty", fix, file=target))
-    shutil.copytree(source, target, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__", "runs", "__init__.py"))
+    shutil.copytree(
+        source, target, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__", "runs", "__init__.py")
+    )
     return target
 
 

@@ -49,8 +49,14 @@ def export_run(run_dir: str | Path, bundle_root: str | Path) -> Path:
     train = yaml.safe_load((run_dir / "config.yaml").read_text(encoding="utf-8"))
     train.pop("_meta_", None)
     train |= {key: value for key, value in PLACES.items() if key in train}
-    for name, config in (("train", train), ("evaluate", _evaluate(train, root)), ("inference", _inference(train, root))):
-        files.write_text(target / "configs" / f"{name}.yaml", yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
+    for name, config in (
+        ("train", train),
+        ("evaluate", _evaluate(train, root)),
+        ("inference", _inference(train, root)),
+    ):
+        files.write_text(
+            target / "configs" / f"{name}.yaml", yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
+        )
         files.write_json(target / "configs" / f"{name}.json", config)
     files.write_json(target / "configs" / "metadata.json", _metadata(run_dir, root, train))
     for name in COPIED:
@@ -84,6 +90,10 @@ def _metadata(run_dir: Path, root: Path, train: dict[str, Any]) -> dict[str, Any
     metadata = json.loads((root / "configs" / "metadata.json").read_text(encoding="utf-8"))
     with open(run_dir / "log.csv", newline="", encoding="utf-8") as stream:
         validated = [row for row in csv.DictReader(stream) if row.get("val_mean_dice")]
-    scores = {key: float(value) for key, value in validated[-1].items() if key.startswith("val_") and value} if validated else {}
+    scores = (
+        {key: float(value) for key, value in validated[-1].items() if key.startswith("val_") and value}
+        if validated
+        else {}
+    )
     record = json.loads((run_dir / "record.json").read_text(encoding="utf-8"))
     return metadata | {"label_names": train["labels"], "scores": scores, "cases": record["cases"]}

@@ -129,14 +129,14 @@ def _expression_faults(expression: str, modules: Mapping[str, Any]) -> Iterator[
     for node in ast.walk(tree):
         if isinstance(node, ast.Name) and node.id not in bound | set(modules) | set(dir(builtins)) | {"__local_refs"}:
             yield f"unknown name '{node.id}' in {expression}", "import it, or refer to an id with @"
-        if isinstance(node, ast.Attribute) and (path := _dotted(node)) and path[0] in modules:
-            if not _has(modules[path[0]], path[1:]):
-                yield f"{'.'.join(path)} does not exist", "check the name"
+        path = _dotted(node) if isinstance(node, ast.Attribute) else []
+        if path and path[0] in modules and not _has(modules[path[0]], path[1:]):
+            yield f"{'.'.join(path)} does not exist", "check the name"
 
 
 def _imported(nodes: Mapping[str, Any]) -> dict[str, Any]:
     """Modules that expressions may name: MONAI's own and the configuration's ``$import`` lines."""
-    modules = {name: importlib.import_module({"np": "numpy"}.get(name, name)) for name in GIVEN}
+    modules: dict[str, Any] = {name: importlib.import_module({"np": "numpy"}.get(name, name)) for name in GIVEN}
     for node in nodes.values():
         if isinstance(node, str) and ConfigExpression.is_import_statement(node):
             for alias in ast.parse(node[1:]).body[0].names:  # type: ignore[attr-defined]

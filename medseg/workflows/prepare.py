@@ -62,7 +62,9 @@ def running_config() -> dict[str, Any]:
 def _refuse_misspelt(config: Mapping[str, Any]) -> None:
     read = READ_BY_NAME | set(re.findall(r"@([A-Za-z_]\w*)", repr(config)))
     faults = [
-        Fault("E901", f"unknown key '{key}': nothing in this bundle reads it", f"use a known key{suggestion(key, read)}")
+        Fault(
+            "E901", f"unknown key '{key}': nothing in this bundle reads it", f"use a known key{suggestion(key, read)}"
+        )
         for key in config
         if key not in read
     ]

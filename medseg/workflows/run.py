@@ -66,7 +66,9 @@ def checked_path(name: str, path: str | Path) -> str:
     absolute = str(Path(path).absolute())
     if "#" in absolute or str(path).startswith(MARKS):
         fix = "rename the folder, or go there through a link"
-        raise UsageError(Fault("E901", f"{name}: MONAI reads # @ $ % in configurations as references", fix, found=str(path)))
+        raise UsageError(
+            Fault("E901", f"{name}: MONAI reads # @ $ % in configurations as references", fix, found=str(path))
+        )
     return absolute
 
 

@@ -61,15 +61,16 @@ def without_images(root):
 
 LABEL = np.ones(SHAPE, np.uint8)
 SMALLER = Geometry(GRID.affine, (12, 14, 9))
+SMALL, MOVED, SEVENS = Volume(LABEL[..., :9], SMALLER), Volume(LABEL, shifted(4.0)), Volume(LABEL * 7, GRID)
 FAULTS = {
     "no images": (without_images, "E609", r"dataset\.json beside imagesTr/"),
     "missing label": (missing_label, "E101", r"labelsTr/case_2\.nii\.gz"),
-    "label shape": (lambda root: write_set(root, labels={1: Volume(LABEL[..., :9], SMALLER)}), "E201", r"case=case_1 .*\(12, 14, 10\).*\(12, 14, 9\)"),
-    "label affine": (lambda root: write_set(root, labels={1: Volume(LABEL, shifted(4.0))}), "E202", r"case=case_1 .*found 4 mm"),
-    "unknown label": (lambda root: write_set(root, labels={2: Volume(LABEL * 7, GRID)}), "E301", r"case=case_2 .*7 \(1680 voxels\)"),
+    "label shape": (lambda root: write_set(root, labels={1: SMALL}), "E201", r"case_1 .*\(12, 14, 10\).*\(12, 14, 9\)"),
+    "label affine": (lambda root: write_set(root, labels={1: MOVED}), "E202", r"case=case_1 .*found 4 mm"),
+    "unknown label": (lambda root: write_set(root, labels={2: SEVENS}), "E301", r"case=case_2 .*7 \(1680 voxels\)"),
     "truncated": (truncated, "E102", r"case=case_1 .*imagesTr/case_1"),
     "NaN": (nan_voxel, "E401", r"case=case_3 .*1 voxels, the first at \(4, 5, 6\)"),
-}  # fmt: skip
+}
 
 
 def refused(arguments, monkeypatch, capfd):
@@ -104,7 +105,9 @@ def test_all_faults_of_all_cases_come_at_once(tmp_path, monkeypatch, capfd):
 @pytest.mark.parametrize(("data", "words"), [(None, "dataset_dir is not set"), ("nowhere", "does not exist")])
 def test_a_missing_folder_is_refused(data, words, tmp_path, monkeypatch, capfd):
     folder = [] if data is None else ["--data", tmp_path / data]
-    status, message = refused(["run", "hippocampus_mri", "train", "--out", tmp_path / "out", *folder], monkeypatch, capfd)
+    status, message = refused(
+        ["run", "hippocampus_mri", "train", "--out", tmp_path / "out", *folder], monkeypatch, capfd
+    )
     assert status == 3 and words in message
     assert not (tmp_path / "out").exists()
 
@@ -115,7 +118,16 @@ def test_a_missing_folder_is_refused(data, words, tmp_path, monkeypatch, capfd):
      ("optimizer::lr=3", "unknown key 'optimizer::lr'"), ("epochs", "not an override")],
 )  # fmt: skip
 def test_a_misspelt_key_is_refused(argument, words, tmp_path, monkeypatch, capfd):
-    arguments = ["run", "hippocampus_mri", "train", argument, "--data", write_set(tmp_path / "data"), "--out", tmp_path / "out"]
+    arguments = [
+        "run",
+        "hippocampus_mri",
+        "train",
+        argument,
+        "--data",
+        write_set(tmp_path / "data"),
+        "--out",
+        tmp_path / "out",
+    ]
     status, message = refused(arguments, monkeypatch, capfd)
     assert status == 2 and words in message
     assert not (tmp_path / "out").exists()
@@ -127,10 +139,14 @@ def test_a_parameter_that_the_file_does_not_set_is_known(tmp_path, monkeypatch, 
     assert status == 3 and "does not exist" in message  # past the check of keys
 
 
-@pytest.mark.parametrize("words", [["brain", "train"], ["hippocampus_mri", "trian"], ["hippocampus_mri", "train", "--method", "x"]])
+@pytest.mark.parametrize(
+    "words", [["brain", "train"], ["hippocampus_mri", "trian"], ["hippocampus_mri", "train", "--method", "x"]]
+)
 def test_unknown_bundle_workflow_and_method(words, monkeypatch, capfd):
     status, message = refused(["run", *words], monkeypatch, capfd)
-    assert status == 2 and "[E901] no such" in message.replace(str(find_bundle("hippocampus_mri") / "configs") + ": ", "")
+    assert status == 2 and "[E901] no such" in message.replace(
+        str(find_bundle("hippocampus_mri") / "configs") + ": ", ""
+    )
 
 
 def checkpoints(folder):
@@ -138,14 +154,27 @@ def checkpoints(folder):
     torch.save({"conv.weight": torch.zeros(3, 3)}, other)
     damaged = folder / "damaged.pt"
     damaged.write_bytes(other.read_bytes()[:200])
-    return {"of another network": (other, "E802"), "cannot be read": (damaged, "E105"), "no checkpoint": (folder / "x.pt", "E101")}
+    return {
+        "of another network": (other, "E802"),
+        "cannot be read": (damaged, "E105"),
+        "no checkpoint": (folder / "x.pt", "E101"),
+    }
 
 
 @pytest.mark.parametrize("words", ["of another network", "cannot be read", "no checkpoint"])
 def test_a_wrong_checkpoint_is_refused(words, tmp_path, monkeypatch, capfd):
     path, code = checkpoints(tmp_path)[words]
     images = write_set(tmp_path / "data") / "imagesTr"
-    arguments = ["run", "hippocampus_mri", "infer", "--data", images, "--out", tmp_path / "out", f"checkpoint_file={path}"]
+    arguments = [
+        "run",
+        "hippocampus_mri",
+        "infer",
+        "--data",
+        images,
+        "--out",
+        tmp_path / "out",
+        f"checkpoint_file={path}",
+    ]
     status, message = refused(arguments, monkeypatch, capfd)
     assert status == 3 and f"[{code}]" in message and words in message and path.name in message
     assert not (tmp_path / "out").exists()
@@ -160,10 +189,21 @@ def test_an_output_folder_with_a_run_is_not_overwritten(tmp_path, monkeypatch, c
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["log.csv"]
 
 
-@pytest.mark.parametrize(("arguments", "words"), [(["--epoch", "3"], "unknown key 'epoch'"), ([], "dataset_dir is not set")])
+@pytest.mark.parametrize(
+    ("arguments", "words"), [(["--epoch", "3"], "unknown key 'epoch'"), ([], "dataset_dir is not set")]
+)
 def test_below_monais_own_command_our_message_is_the_last_line(arguments, words, tmp_path):
     config = find_bundle("hippocampus_mri") / "configs" / "train.yaml"
-    command = [sys.executable, "-m", "monai.bundle", "run", "--config_file", str(config), "--output_dir", str(tmp_path / "out")]
+    command = [
+        sys.executable,
+        "-m",
+        "monai.bundle",
+        "run",
+        "--config_file",
+        str(config),
+        "--output_dir",
+        str(tmp_path / "out"),
+    ]
     done = subprocess.run([*command, *arguments], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode != 0
     assert done.stderr.strip().splitlines()[-1].startswith("medseg: ") and words in done.stderr.strip().splitlines()[-1]

@@ -28,7 +28,9 @@ def test_training_and_inference_agree(bundle):
     differing = {own for own, theirs in SHARED.items() if own in inference and inference[own] != train[theirs]}
     assert differing == set()
     posts = [config["transforms"] for config in (train["validate::postprocessing"], inference["postprocessing"])]
-    assert posts[0] == posts[1][: len(posts[0])] and all("Save" in step["_target_"] for step in posts[1][len(posts[0]) :])
+    assert posts[0] == posts[1][: len(posts[0])] and all(
+        "Save" in step["_target_"] for step in posts[1][len(posts[0]) :]
+    )
 
 
 @pytest.mark.parametrize("bundle", BUNDLES)
@@ -60,7 +62,9 @@ def test_preflight_passes_for_every_workflow_and_method(bundle):
 @pytest.mark.parametrize("bundle", BUNDLES)
 def test_no_code_no_weights_no_machine(bundle):
     root = find_bundle(bundle)
-    files = {str(path.relative_to(root)) for path in root.rglob("*") if path.is_file() and "__pycache__" not in path.parts}
+    files = {
+        str(path.relative_to(root)) for path in root.rglob("*") if path.is_file() and "__pycache__" not in path.parts
+    }
     assert {"LICENSE", "docs/README.md", "configs/metadata.json", "configs/logging.conf", "configs/train.yaml",
             "configs/inference.yaml", "configs/evaluate.yaml", "configs/multi_gpu_train.yaml"} <= files  # fmt: skip
     assert not [name for name in files if name.endswith((".py", ".pt", ".sh"))]

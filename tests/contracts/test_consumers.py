@@ -24,7 +24,9 @@ def test_properties_are_complete(bundle, phantoms, short_run):
     data = phantoms(bundle)
     for root in (find_bundle(bundle), short_run(bundle) / "bundle"):
         for workflow, name in (("train", "train"), ("infer", "inference")):
-            config = ConfigWorkflow(str(root / "configs" / f"{name}.yaml"), workflow_type=workflow, dataset_dir=str(data))
+            config = ConfigWorkflow(
+                str(root / "configs" / f"{name}.yaml"), workflow_type=workflow, dataset_dir=str(data)
+            )
             config.initialize()
             assert config.check_properties() == []
 
@@ -35,7 +37,9 @@ def test_metadata_is_verified_offline(bundle, short_run):
         verify_metadata(meta_file=str(root / "configs" / "metadata.json"), filepath=str(SCHEMA))
 
 
-@pytest.mark.parametrize(("key", "value"), [("version", "banana"), ("authors", ""), ("network_data_format", {"inputs": {}, "outputs": {}})])
+@pytest.mark.parametrize(
+    ("key", "value"), [("version", "banana"), ("authors", ""), ("network_data_format", {"inputs": {}, "outputs": {}})]
+)
 def test_the_schema_is_stricter_than_monais(key, value, tmp_path):
     metadata = json.loads((find_bundle(BUNDLES[0]) / "configs" / "metadata.json").read_text())
     (tmp_path / "metadata.json").write_text(json.dumps(metadata | {key: value}))
@@ -47,7 +51,9 @@ def test_the_schema_is_stricter_than_monais(key, value, tmp_path):
 def test_network_input_and_output(bundle, short_run):
     for root in (find_bundle(bundle), short_run(bundle) / "bundle"):
         configs = root / "configs"
-        verify_net_in_out("network_def", str(configs / "metadata.json"), str(configs / "inference.yaml"), device="cpu", n=4)
+        verify_net_in_out(
+            "network_def", str(configs / "metadata.json"), str(configs / "inference.yaml"), device="cpu", n=4
+        )
 
 
 @pytest.mark.parametrize("bundle", BUNDLES)
@@ -64,7 +70,9 @@ def test_load_returns_the_trained_network(bundle, short_run):
 def test_federated_client_trains_one_round(bundle, phantoms, short_run, tmp_path):
     root = shutil.copytree(short_run(bundle) / "bundle", tmp_path / "bundle")
     given = {"dataset_dir": str(phantoms(bundle)), "batch_size": 2}
-    client = MonaiAlgo(str(root), local_epochs=1, send_weight_diff=False, train_kwargs=dict(given), eval_kwargs=dict(given))
+    client = MonaiAlgo(
+        str(root), local_epochs=1, send_weight_diff=False, train_kwargs=dict(given), eval_kwargs=dict(given)
+    )
     client.initialize()
     start = ExchangeObject(weights=torch.load(root / "models" / "model.pt", weights_only=True))
     client.train(start)
@@ -79,8 +87,20 @@ def test_federated_client_trains_one_round(bundle, phantoms, short_run, tmp_path
 def test_standalone_bundle_runs_from_an_empty_folder(bundle, phantoms, short_run, tmp_path):
     root, data = short_run(bundle) / "bundle", phantoms(bundle)
     for name in ("inference.json", "evaluate.yaml"):
-        command = [sys.executable, "-m", "monai.bundle", "run", "--config_file", str(root / "configs" / name),
-                   "--bundle_root", str(root), "--dataset_dir", str(data), "--output_dir", str(tmp_path / name)]  # fmt: skip
+        command = [
+            sys.executable,
+            "-m",
+            "monai.bundle",
+            "run",
+            "--config_file",
+            str(root / "configs" / name),
+            "--bundle_root",
+            str(root),
+            "--dataset_dir",
+            str(data),
+            "--output_dir",
+            str(tmp_path / name),
+        ]
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr[-3000:]
     assert len(list((tmp_path / "inference.json").glob("*.nii.gz"))) > 0

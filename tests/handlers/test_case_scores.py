@@ -27,6 +27,7 @@ def box(x, y, z):
 
 def evaluate(pairs, *handlers):
     """Run the metric in an engine that yields one decollated case an iteration."""
+
     def step(engine, number):
         engine.state.batch = [{"case": f"case_{number}", "group": f"patient_{number}"}]
         return [{"pred": pairs[number][0], "label": pairs[number][1]}]
@@ -70,8 +71,13 @@ def test_the_table(tmp_path):
     evaluate([(SHIFTED, REFERENCE), (MISSED, MISSED)], SaveCases(tmp_path, subset="test"))
     with open(tmp_path / "cases.csv", newline="") as stream:
         rows = list(csv.DictReader(stream))
-    assert [(row["case"], row["label"], row["empties"]) for row in rows] == [
-        ("case_0", "head", ""), ("case_0", "tail", ""), ("case_1", "head", ""), ("case_1", "tail", "absent")]  # fmt: skip
+    found = [(row["case"], row["label"], row["empties"]) for row in rows]
+    assert found == [
+        ("case_0", "head", ""),
+        ("case_0", "tail", ""),
+        ("case_1", "head", ""),
+        ("case_1", "tail", "absent"),
+    ]
     assert rows[0]["dice"] == "0.75" and rows[3]["dice"] == rows[3]["hd95"] == ""
     assert rows[0]["spacing_mm"] == "1 0.5 2" and rows[0]["subset"] == "test" and rows[0]["distance_unit"] == "mm"
     assert float(rows[0]["reference_ml"]) == pytest.approx(4 * 6 * 4 * np.prod(SPACING) / 1000)

@@ -71,7 +71,9 @@ def test_every_flipped_bit_is_noticed(tmp_path):
         assert torch.equal(fresh.weight, weights["weight"])  # a bit that holds nothing, in the archive's padding
 
 
-@pytest.mark.parametrize("other", [torch.nn.Conv3d(1, 2, 3), torch.nn.Linear(2, 2, bias=False), torch.nn.BatchNorm3d(1)])
+@pytest.mark.parametrize(
+    "other", [torch.nn.Conv3d(1, 2, 3), torch.nn.Linear(2, 2, bias=False), torch.nn.BatchNorm3d(1)]
+)
 def test_weights_of_another_network_are_refused_whole(other, tmp_path):
     train(tmp_path, [0.2])
     before = {name: tensor.clone() for name, tensor in other.state_dict().items()}

@@ -21,7 +21,8 @@ def cases(tmp_path):
     for name in ("a", "b"):
         (tmp_path / f"{name}.bin").write_text(name)
     return {"train": [{"image": str(tmp_path / "a.bin"), "label": str(tmp_path / "b.bin"), "case": "a", "group": "p1"}],
-            "validate": [{"image": str(tmp_path / "b.bin"), "reference": str(tmp_path / "b.bin"), "case": "b", "group": "p2"}]}  # fmt: skip
+            "validate": [{"image": str(tmp_path / "b.bin"), "reference": str(tmp_path / "b.bin"), "case": "b",
+                          "group": "p2"}]}  # fmt: skip
 
 
 def test_the_files_of_a_run(cases, tmp_path):
@@ -32,7 +33,12 @@ def test_the_files_of_a_run(cases, tmp_path):
     assert [row["epoch"] for row in rows] == ["1", "2"] and [row["val_mean_dice"] for row in rows] == ["0.3", "0.6"]
     assert all(float(row["loss"]) > 0 and float(row["learning_rate"]) > 0 for row in rows)
     record = json.loads((folder / "record.json").read_text())
-    assert record["parameters"] == 28 and record["seed"] == 7 and record["finished"] and record["cases"] == {"train": 1, "validate": 1}
+    assert (
+        record["parameters"] == 28
+        and record["seed"] == 7
+        and record["finished"]
+        and record["cases"] == {"train": 1, "validate": 1}
+    )
     split = json.loads((folder / "split.json").read_text())
     assert split["train"][0]["case"] == "a" and split["validate"][0]["group"] == "p2"
     assert split["train"][0]["digest"]["label"] == split["validate"][0]["digest"]["image"][0]  # by content

@@ -32,8 +32,19 @@ def environment(folder, *install):
     libraries = [path for path in [*site.getsitepackages(), *sys.path] if path.endswith("site-packages")]
     (packages / "libraries.pth").write_text("\n".join(dict.fromkeys(libraries)) + "\n")  # read after medseg's own
     python = str(folder / "bin" / "python")
-    command = [sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--no-deps", "--no-build-isolation",
-               "--ignore-installed", *install]  # fmt: skip
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "--python",
+        python,
+        "install",
+        "--quiet",
+        "--no-deps",
+        "--no-build-isolation",
+        "--ignore-installed",
+        *install,
+    ]
     subprocess.run(command, check=True, env=clean())
     return folder / "bin"
 
@@ -43,14 +54,16 @@ def clean():
 
 
 def ask(command, cwd):
-    return subprocess.run([str(word) for word in command], check=True, capture_output=True, text=True, cwd=cwd, env=clean()).stdout
+    return subprocess.run(
+        [str(word) for word in command], check=True, capture_output=True, text=True, cwd=cwd, env=clean()
+    ).stdout
 
 
 @pytest.mark.parametrize("kind", ["wheel", "editable"])
 def test_bundles_travel_with_the_package(kind, checkout, tmp_path):
     if kind == "wheel":
-        subprocess.run([sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path / "dist"), str(checkout)],
-                       check=True, capture_output=True)  # fmt: skip
+        build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path / "dist")]
+        subprocess.run([*build, str(checkout)], check=True, capture_output=True)
         wheel = next((tmp_path / "dist").glob("medseg-*.whl"))
         binaries = environment(tmp_path / "env", str(wheel))
         shutil.rmtree(checkout / "build", ignore_errors=True)
@@ -63,6 +76,19 @@ def test_bundles_travel_with_the_package(kind, checkout, tmp_path):
     assert "hippocampus_mri" in ask([binaries / "medseg", "bundles"], outside)
     ask([binaries / "medseg", "bundle", "copy", "hippocampus_mri", "mine"], outside)
     ask([binaries / "medseg", "phantom", "hippocampus_mri", "data", "--cases", "5"], outside)
-    ask([binaries / "python", "-m", "monai.bundle", "run", "--config_file", "configs/train.yaml", "--dataset_dir", "../data",
-         "--epochs", "1"], outside / "mine")  # fmt: skip
+    ask(
+        [
+            binaries / "python",
+            "-m",
+            "monai.bundle",
+            "run",
+            "--config_file",
+            "configs/train.yaml",
+            "--dataset_dir",
+            "../data",
+            "--epochs",
+            "1",
+        ],
+        outside / "mine",
+    )
     assert (outside / "mine" / "runs" / "train" / "bundle" / "models" / "model.pt").is_file()

@@ -7,8 +7,10 @@ from torch.utils.data import DataLoader
 
 from medseg.trainers import plan_epochs
 
+LOSS = torch.nn.BCEWithLogitsLoss()
 
-def plan(minutes, net, loss=torch.nn.BCEWithLogitsLoss()):
+
+def plan(minutes, net, loss=LOSS):
     loader = DataLoader(batches(4), batch_size=2)
     return plan_epochs(7, minutes, net, SimpleInferer(), loss, loader, torch.device("cpu"))
 

@@ -20,7 +20,9 @@ def test_equals_a_bare_loop():
     for _ in range(2):
         for item in data:
             optimizer.zero_grad()
-            torch.nn.functional.binary_cross_entropy_with_logits(bare(item["image"][None]), item["label"][None]).backward()
+            torch.nn.functional.binary_cross_entropy_with_logits(
+                bare(item["image"][None]), item["label"][None]
+            ).backward()
             optimizer.step()
             scheduler.step()
     make_trainer(net, data).run()

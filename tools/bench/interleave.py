@@ -24,7 +24,9 @@ def compare(commands: Mapping[str, Sequence[str]], reference: str, rounds: int =
             if number:
                 wall[name].append(time.perf_counter() - start)
                 cpu[name].append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
-    ratios = {name: statistics.median(a / b for a, b in zip(cpu[name], cpu[reference], strict=True)) for name in commands}
+    ratios = {
+        name: statistics.median(a / b for a, b in zip(cpu[name], cpu[reference], strict=True)) for name in commands
+    }
     for name in commands:
         by_wall = statistics.median(a / b for a, b in zip(wall[name], wall[reference], strict=True))
         print(f"{name:42s} CPU {statistics.median(cpu[name]):6.2f} s  wall {statistics.median(wall[name]):6.2f} s"
