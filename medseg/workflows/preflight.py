@@ -111,11 +111,14 @@ def _component_faults(node: Any) -> Iterator[tuple[str, str]]:
 def _text_faults(node: Any, nodes: Mapping[str, Any], modules: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if not isinstance(node, str):
         return
-    for reference in sorted(ReferenceResolver.match_refs_pattern(node)):
+    references = ReferenceResolver.match_refs_pattern(node)
+    for reference in sorted(references):
         if reference not in nodes:
             yield f"@{reference} refers to nothing", f"check the name{suggestion(reference, nodes)}"
     if ConfigExpression.is_expression(node) and not ConfigExpression.is_import_statement(node):
-        yield from _expression_faults(ReferenceResolver.update_refs_pattern(node, dict.fromkeys(nodes))[1:], modules)
+        yield from _expression_faults(
+            ReferenceResolver.update_refs_pattern(node, dict.fromkeys(references))[1:], modules
+        )
 
 
 def _expression_faults(expression: str, modules: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -188,8 +191,9 @@ def _names(function: Any) -> set[str]:
 
 
 def _required(found: Any) -> set[str]:
-    try:
-        parameters = inspect.signature(found).parameters.values()
+    try:  # of __init__, for a class with a __new__ of its own would show that one's
+        parameters = list(inspect.signature(found.__init__ if inspect.isclass(found) else found).parameters.values())
     except (TypeError, ValueError):
         return set()
+    parameters = parameters[1:] if inspect.isclass(found) else parameters
     return {p.name for p in parameters if p.default is p.empty and p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
