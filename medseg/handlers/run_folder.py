@@ -52,6 +52,8 @@ class RunFolder:
         settings: Mapping[str, Any] | None = None,
     ) -> None:
         self.folder, self.config, self.cases, self.evaluator = Path(output_dir), config, cases, evaluator
+        if not isinstance(overwrite, bool):  # "false" from a command line is true
+            raise ValueError(f"overwrite is True or False, found {overwrite!r}")
         self.overwrite, self.settings = overwrite, dict(settings or {})
         self.rows: list[dict[str, Any]] = []
         self.losses: list[float] = []
@@ -81,7 +83,7 @@ class RunFolder:
     def _claim(self) -> None:
         held = [name for name in CONTENTS if (self.folder / name).exists()]
         if held and not self.overwrite:
-            fix = "choose another output_dir, or pass --overwrite true to remove that run"
+            fix = "choose another output_dir, or pass overwrite=true (--overwrite True) to remove that run"
             raise TrainingError(Fault("E503", "the output folder already holds a run", fix, "an empty or new folder",
                                       ", ".join(held[:4]), self.folder))  # fmt: skip
         for name in held:

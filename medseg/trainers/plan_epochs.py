@@ -6,7 +6,7 @@ import copy
 import logging
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from monai.engines.utils import default_prepare_batch
@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader
 logger = logging.getLogger(__name__)
 
 WARM_UP, TIMED = 2, 5
-TRAINING_SHARE = 0.9  # the rest goes to validation, checkpoints and previews
+SHARE = 0.95  # of the budget; the rest goes to checkpoints, scores and previews
 
 
 def plan_epochs(
@@ -27,23 +27,37 @@ def plan_epochs(
     loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
     dataloader: DataLoader,
     device: torch.device,
+    val_inferer: Inferer | None = None,
+    val_dataset: Sequence[Mapping[str, torch.Tensor]] = (),
+    validations: int = 0,
 ) -> int:
     """How many epochs to train.
 
     Args:
         epochs: the answer where `minutes` is None.
-        minutes: a time budget. A few steps (loading, forward, backward) are timed on a copy of the network, and nine
-            tenths of the budget are planned for such steps.
+        minutes: a time budget for training and validation. A few steps (loading, forward, backward, optimiser) are
+            timed on a copy of the network, and so is the prediction of one validation case.
+        val_inferer, val_dataset, validations: how a case is predicted, the cases, and how often they will be.
     """
     if minutes is None:
         return int(epochs)
-    seconds = _seconds_a_step(copy.deepcopy(network).train(), inferer, loss, dataloader, device)
-    planned = max(1, round(TRAINING_SHARE * 60 * minutes / (seconds * len(dataloader))))
-    logger.info("%.3g minutes at %.3f s a step: %d epochs of %d steps", minutes, seconds, planned, len(dataloader))
+    copied = copy.deepcopy(network)
+    step = _seconds_a_step(copied.train(), inferer, loss, dataloader, device)
+    validation = len(val_dataset) * _seconds_a_case(copied.eval(), val_inferer, val_dataset, device)
+    left = max(0.0, SHARE * 60 * minutes - validations * validation)
+    planned = max(1, round(left / (step * len(dataloader))))
+    message = "%.3g minutes at %.3f s a step and %.1f s a validation: %d epochs of %d steps"
+    logger.info(message, minutes, step, validation, planned, len(dataloader))
     return planned
 
 
-def _seconds_a_step(network, inferer, loss, dataloader, device) -> float:  # type: ignore[no-untyped-def]
+def _seconds_a_step(
+    network: torch.nn.Module,
+    inferer: Inferer,
+    loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
+    dataloader: DataLoader,
+    device: torch.device,
+) -> float:
     optimizer = torch.optim.AdamW(network.parameters(), lr=0.0)
     times: list[float] = []
     while len(times) < WARM_UP + TIMED:
@@ -58,3 +72,21 @@ def _seconds_a_step(network, inferer, loss, dataloader, device) -> float:  # typ
             value.item()  # waits for a GPU
             times.append(time.perf_counter() - start)
     return statistics.median(times[WARM_UP:])
+
+
+@torch.no_grad()
+def _seconds_a_case(
+    network: torch.nn.Module,
+    inferer: Inferer | None,
+    dataset: Sequence[Mapping[str, torch.Tensor]],
+    device: torch.device,
+) -> float:
+    if inferer is None or not len(dataset):
+        return 0.0
+    times = []
+    for index in (0, 0, len(dataset) // 2):  # the first warms up
+        image = dataset[index]["image"][None].to(device)
+        start = time.perf_counter()
+        inferer(image, network).sum().item()
+        times.append(time.perf_counter() - start)
+    return statistics.mean(times[1:])

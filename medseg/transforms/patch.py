@@ -35,6 +35,7 @@ class RandAffinePatchd(MapTransform, Randomizable):
         shear: largest shear factor.
         translate: largest shift of the centre, as a fraction of the patch.
         mirror_axes: axes mirrored with probability 1/2 each.
+        elastic_voxels: largest standard deviation of a smooth random displacement, drawn at points 10 voxels apart.
     """
 
     def __init__(
@@ -50,13 +51,14 @@ class RandAffinePatchd(MapTransform, Randomizable):
         shear: float = 0.0,
         translate: float = 0.0,
         mirror_axes: Sequence[int] = (),
+        elastic_voxels: float = 0.0,
         allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, allow_missing_keys)
         self.label_key, self.patch_size, self.foreground = label_key, tuple(patch_size), foreground
         self.affine_prob, self.rotate = affine_prob, np.deg2rad(np.asarray(rotate_degrees, dtype=np.float64))
         self.scale, self.scale_axes, self.shear, self.translate = tuple(scale), scale_axes, shear, translate
-        self.mirror_axes = tuple(mirror_axes)
+        self.mirror_axes, self.elastic_voxels = tuple(mirror_axes), elastic_voxels
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Replace each key by its patch; all keys share one draw."""
@@ -64,7 +66,8 @@ class RandAffinePatchd(MapTransform, Randomizable):
         matrix, shift = self._draw_map()
         centre = self._draw_centre(_plain(data[self.label_key])[0].numpy()) + shift
         middle = (np.asarray(self.patch_size) - 1) / 2
-        straight = np.array_equal(matrix, np.diag(np.sign(np.diag(matrix))))
+        bend = self._draw_bend()
+        straight = bend is None and np.array_equal(matrix, np.diag(np.sign(np.diag(matrix))))
         if straight:  # whole voxels: nothing to interpolate
             centre = np.rint(centre - middle) + middle
         index = np.block([[matrix, (centre - matrix @ middle)[:, None]], [np.zeros((1, 3)), 1.0]])
@@ -75,7 +78,8 @@ class RandAffinePatchd(MapTransform, Randomizable):
             patches = [_crop(tensor, self.patch_size, np.diag(matrix), start) for tensor in tensors]
         else:
             is_label = [key == self.label_key for key in keys]
-            patches = _cut(tensors, is_label, self.patch_size, matrix, centre)
+            grid = _grid(tensors[0].shape[1:], self.patch_size, matrix, centre, bend)
+            patches = _cut(tensors, is_label, grid)
         for key, patch in zip(keys, patches, strict=True):
             affine = data[key].affine.numpy() if isinstance(data[key], MetaTensor) else np.eye(4)
             result[key] = MetaTensor(patch, torch.from_numpy(affine @ index))
@@ -95,6 +99,14 @@ class RandAffinePatchd(MapTransform, Randomizable):
             if self.R.random() < 0.5:
                 matrix = matrix @ np.diag([-1.0 if axis == k else 1.0 for k in range(3)])
         return matrix, shift
+
+    def _draw_bend(self) -> torch.Tensor | None:
+        """(1, 3, *points) displacements in voxels of the volume, or None."""
+        if self.elastic_voxels <= 0.0 or self.R.random() >= self.affine_prob:
+            return None
+        points = [max(2, round(size / 10)) for size in self.patch_size]
+        spread = self.R.uniform(0, self.elastic_voxels)
+        return torch.from_numpy(self.R.normal(0, spread, (1, 3, *points)))
 
     def _draw_centre(self, label: npt.NDArray) -> Matrix:
         size = np.asarray(label.shape, dtype=np.float64)
@@ -135,17 +147,8 @@ def _crop(tensor: torch.Tensor, patch: tuple[int, ...], signs: Matrix, start: np
     return result.flip([axis + 1 for axis in range(3) if signs[axis] < 0])
 
 
-def _cut(
-    tensors: Sequence[torch.Tensor],
-    is_label: Sequence[bool],
-    patch: tuple[int, ...],
-    matrix: Matrix,
-    centre: Matrix,
-) -> list[torch.Tensor]:
-    """Patches of tensors (C, X, Y, Z): patch voxel p shows volume voxel centre + matrix (p - patch centre).
-
-    Of a label map each label's share is interpolated, and the largest wins.
-    """
+def _cut(tensors: Sequence[torch.Tensor], is_label: Sequence[bool], grid: torch.Tensor) -> list[torch.Tensor]:
+    """Tensors (C, X, Y, Z) interpolated at `grid`. Of a label map each label's share is, and the largest wins."""
     values = [
         _foreground(tensor.numpy()) if label else np.empty(0, np.int64)
         for tensor, label in zip(tensors, is_label, strict=True)
@@ -154,7 +157,6 @@ def _cut(
         torch.stack([tensor[0] == value for value in found] or [torch.zeros_like(tensor[0])]) if label else tensor
         for tensor, label, found in zip(tensors, is_label, values, strict=True)
     ]
-    grid = _grid(tensors[0].shape[1:], patch, matrix, centre)
     stack = torch.cat([part.float() for part in channels])[None]
     sampled = torch.nn.functional.grid_sample(stack, grid, padding_mode="border", align_corners=False)[0]
     parts = sampled.split([len(part) for part in channels])
@@ -170,8 +172,13 @@ def _winner(shares: torch.Tensor, values: npt.NDArray[np.int64]) -> torch.Tensor
     return winner[None]
 
 
-def _grid(size: Sequence[int], patch: tuple[int, ...], matrix: Matrix, centre: Matrix) -> torch.Tensor:
-    """Where `grid_sample` looks: 2 (v + 1/2) / size - 1 for voxel v (align_corners=False), axes reversed."""
+def _grid(
+    size: Sequence[int], patch: tuple[int, ...], matrix: Matrix, centre: Matrix, bend: torch.Tensor | None
+) -> torch.Tensor:
+    """Where `grid_sample` looks for patch voxel p: at volume voxel v = centre + matrix (p - patch centre) + bend(p).
+
+    Its coordinates are 2 (v + 1/2) / size - 1 (align_corners=False), axes reversed.
+    """
     sizes = np.asarray(size, dtype=np.float64)
     theta = np.zeros((3, 4))
     theta[:, :3] = matrix * np.asarray(patch)[None, :] / sizes[:, None]
@@ -179,4 +186,9 @@ def _grid(size: Sequence[int], patch: tuple[int, ...], matrix: Matrix, centre: M
     theta = theta[::-1].copy()
     theta[:, :3] = theta[:, 2::-1]
     theta_ = torch.from_numpy(theta).float()[None]
-    return torch.nn.functional.affine_grid(theta_, [1, 1, *patch], align_corners=False)
+    grid = torch.nn.functional.affine_grid(theta_, [1, 1, *patch], align_corners=False)
+    if bend is not None:
+        smooth = torch.nn.functional.interpolate(bend.float(), patch, mode="trilinear", align_corners=True)
+        scaled = smooth * torch.from_numpy(2 / sizes).float()[None, :, None, None, None]
+        grid = grid + scaled.movedim(1, -1).flip(-1)
+    return grid

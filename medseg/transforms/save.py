@@ -22,23 +22,40 @@ class SaveVolumed(MapTransform):
     Takes the place of MONAI's ``SaveImaged``, which names files after their source (two cases may share a name) and
     can leave a part of one behind.
 
+    Args:
+        overwrite: replace files that were there before; without it a folder of images or labels cannot be overwritten
+            by mistake. The image itself never is.
+
     Raises:
-        DataError: E503, if that would overwrite the image itself.
+        DataError: E503, if a file is in the way.
     """
 
-    def __init__(self, keys: KeysCollection, output_dir: str | Path, allow_missing_keys: bool = False) -> None:
+    def __init__(
+        self,
+        keys: KeysCollection,
+        output_dir: str | Path,
+        overwrite: bool = False,
+        allow_missing_keys: bool = False,
+    ) -> None:
         super().__init__(keys, allow_missing_keys)
-        self.output_dir = Path(output_dir)
+        self.output_dir, self.overwrite = Path(output_dir), overwrite
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Write the file; the data go through unchanged."""
         for key in self.key_iterator(dict(data)):
             tensor = data[key]
             path = self.output_dir / f"{data['case']}.nii.gz"
-            source = Path(str(tensor.meta["filename_or_obj"]))
-            if path.exists() and source.exists() and path.samefile(source):
-                raise DataError(Fault("E503", "the prediction would overwrite its image", "choose another output_dir",
-                                      file=path))  # fmt: skip
+            self._refuse_overwriting(path, Path(str(tensor.meta["filename_or_obj"])))
             array = torch.as_tensor(tensor).cpu().numpy()[0]
             write_volume(path, Volume(array, Geometry(np.asarray(tensor.affine), array.shape)))
         return dict(data)
+
+    def _refuse_overwriting(self, path: Path, source: Path) -> None:
+        if not path.exists():
+            return
+        if source.exists() and path.samefile(source):
+            fix = "choose another output_dir"
+            raise DataError(Fault("E503", "the prediction would overwrite its image", fix, file=path))
+        if not self.overwrite:
+            fix = "choose another output_dir, or pass overwrite=true (--overwrite True)"
+            raise DataError(Fault("E503", "a file of this name is there already", fix, file=path))

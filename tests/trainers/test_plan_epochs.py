@@ -19,7 +19,7 @@ def test_without_a_budget_the_number_given_is_planned():
     assert plan(None, network()) == 7
 
 
-def test_a_budget_is_filled_to_nine_tenths_and_leaves_the_network_alone(monkeypatch):
+def test_a_budget_is_filled_and_leaves_the_network_alone(monkeypatch):
     clock = [0.0]
 
     def loss(prediction, label):
@@ -29,9 +29,27 @@ def test_a_budget_is_filled_to_nine_tenths_and_leaves_the_network_alone(monkeypa
     monkeypatch.setattr(time, "perf_counter", lambda: clock[0])
     net = network()
     before = net.weight.detach().clone()
-    assert plan(0.1, net, loss) == 54  # 6 s, of which 5.4 s in steps of 0.05 s, two an epoch
+    assert plan(0.1, net, loss) == 57  # 6 s, of which 5.7 s in steps of 0.05 s, two an epoch
     assert torch.equal(net.weight, before) and net.weight.grad is None
 
 
 def test_a_budget_below_one_epoch_still_trains_one():
     assert plan(1e-6, network()) == 1
+
+
+def test_validations_are_taken_off_the_budget(monkeypatch):
+    clock = [0.0]
+
+    def loss(prediction, label):
+        clock[0] += 0.05
+        return LOSS(prediction, label)
+
+    class Slow(SimpleInferer):
+        def __call__(self, inputs, network):
+            clock[0] += 0.5
+            return network(inputs)
+
+    monkeypatch.setattr(time, "perf_counter", lambda: clock[0])
+    epochs = plan_epochs(7, 0.1, network(), SimpleInferer(), loss, DataLoader(batches(4), batch_size=2),
+                         torch.device("cpu"), Slow(), batches(3), validations=2)  # fmt: skip
+    assert epochs == 27  # 5.7 s less twice three cases of 0.5 s

@@ -198,3 +198,35 @@ def test_patches_stay_within_the_volume():
         for foreground in (0.0, 1.0):
             patch = cut(RAMP, one_voxel((0, 9, 4)), seed, patch_size=(5, 4, 3), foreground=foreground)["image"]
             assert patch.min() > 0
+
+
+def test_a_constant_bend_is_a_shift(monkeypatch):
+    """A displacement of (1, -2, 3) voxels everywhere shows the volume that much further on."""
+    image = torch.arange(12 * 14 * 16, dtype=torch.float32).reshape(1, 12, 14, 16)
+    label = (image % 7 == 0).to(torch.uint8)
+    bend = torch.tensor([1.0, -2.0, 3.0]).reshape(1, 3, 1, 1, 1).expand(1, 3, 2, 2, 2)
+    transform = RandAffinePatchd(["image", "label"], "label", image.shape[1:], affine_prob=0.0, elastic_voxels=1.0)
+    monkeypatch.setattr(transform, "_draw_bend", lambda: bend)
+    found = transform({"image": image, "label": label})
+    for key, whole in (("image", image), ("label", label)):
+        assert torch.allclose(found[key][:, :-1, 2:, :-3], whole[:, 1:, :-2, 3:].float(), atol=1e-2)
+
+
+def test_elastic_bends_are_smooth_and_bounded_and_the_label_goes_along():
+    ramp = torch.arange(40.0).reshape(1, 40, 1, 1).expand(1, 40, 40, 40).contiguous()
+    label = (ramp > 19.5).to(torch.uint8)
+    transform = RandAffinePatchd(["image", "label"], "label", (40, 40, 40), rotate_degrees=(0, 0, 0), scale=(1, 1),
+                                 elastic_voxels=2.0)  # fmt: skip
+    moved = 0.0
+    for seed in range(5):
+        transform.set_random_state(seed)
+        found = transform({"image": ramp, "label": label})
+        inner = (slice(None), slice(12, 28), slice(8, 32), slice(8, 32))
+        shift = torch.as_tensor(found["image"] - ramp)[inner]
+        moved = max(moved, shift.abs().max().item())
+        assert shift.abs().max() < 4 * 2.0 and shift.diff(dim=2).abs().max() < 1.0
+        clear = (torch.as_tensor(found["image"]) - 19.5).abs() > 0.5
+        assert torch.equal(
+            torch.as_tensor(found["label"])[clear], (torch.as_tensor(found["image"]) > 19.5).float()[clear]
+        )
+    assert moved > 0.5

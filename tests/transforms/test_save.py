@@ -27,10 +27,13 @@ def test_a_file_on_the_affines_grid(tmp_path):
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["h_1.nii.gz"]
 
 
-def test_an_older_prediction_is_replaced(tmp_path, save):
+def test_an_older_file_is_replaced_only_on_request(tmp_path, save):
     source = save(tmp_path / "in" / "h_1.nii.gz", LABEL)
     save(tmp_path / "out" / "h_1.nii.gz", LABEL * 0)
-    SaveVolumed("pred", tmp_path / "out")(item(source))
+    with pytest.raises(DataError, match=r"E503.*overwrite"):
+        SaveVolumed("pred", tmp_path / "out")(item(source))
+    assert not read_volume(tmp_path / "out" / "h_1.nii.gz").array.any()
+    SaveVolumed("pred", tmp_path / "out", overwrite=True)(item(source))
     assert read_volume(tmp_path / "out" / "h_1.nii.gz").array.any()
 
 
@@ -43,5 +46,5 @@ def test_the_image_itself_is_never_overwritten(tmp_path, save, linked):
         folder = tmp_path / "link"
         folder.symlink_to(tmp_path / "in")
     with pytest.raises(DataError, match=r"E503.*h_1\.nii\.gz"):
-        SaveVolumed("pred", folder)(item(source))
+        SaveVolumed("pred", folder, overwrite=True)(item(source))
     assert source.read_bytes() == before
