@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 
 logger = logging.getLogger(__name__)
 
-WARM_UP, TIMED = 2, 5
+WARM_UP, TIMED = 10, 20  # steps; loader workers need a while to get going
 SHARE = 0.95  # of the budget; the rest goes to checkpoints, scores and previews
 
 
@@ -46,6 +46,8 @@ def plan_epochs(
     validation = len(val_dataset) * _seconds_a_case(copied.eval(), val_inferer, val_dataset, device)
     left = max(0.0, SHARE * 60 * minutes - validations * validation)
     planned = max(1, round(left / (step * len(dataloader))))
+    if validations and planned > validations:
+        planned -= planned % validations  # so that the last epoch is validated
     message = "%.3g minutes at %.3f s a step and %.1f s a validation: %d epochs of %d steps"
     logger.info(message, minutes, step, validation, planned, len(dataloader))
     return planned
