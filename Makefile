@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DEMO := demo
+TORCH := $(shell grep '^torch==' constraints.txt)
 MINUTES ?= 2
 # Threads that spin while they wait slow every neighbour down; ours sleep.
 export OMP_WAIT_POLICY ?= passive
@@ -15,7 +16,7 @@ help: ## list the commands
 $(VENV)/base: setup.cfg pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
+	$(BIN)/python -m pip install --quiet $(TORCH)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
 	touch $@
 

@@ -16,6 +16,7 @@ import torch
 from ignite.engine import Engine, Events
 
 from medseg import files
+from medseg.handlers.unwrapped import unwrapped
 
 logger = logging.getLogger(__name__)
 
@@ -64,7 +65,8 @@ class Checkpoint:
             files.write_bytes(self.folder / "best.pt", _packed(self._state(trainer)))
 
     def _state(self, engine: Engine) -> dict[str, Any]:
-        parts = {**engine.networks, **engine.optimizers, **engine.schedulers}
+        networks = {name: unwrapped(network) for name, network in engine.networks.items()}
+        parts = {**networks, **engine.optimizers, **engine.schedulers}
         state: dict[str, Any] = {name: part.state_dict() for name, part in parts.items()}
         if engine.average is not None and engine.average.active:
             state["trained_model"], state["model"] = state["model"], engine.average.state_dict()

@@ -10,6 +10,7 @@ from ignite.engine import Engine, Events
 
 from medseg.errors import CheckpointError, Fault
 from medseg.handlers.checkpoint import content_digest
+from medseg.handlers.unwrapped import unwrapped
 
 
 class CheckpointLoader:
@@ -37,7 +38,7 @@ class CheckpointLoader:
 def load_weights(path: str | Path, network: torch.nn.Module, map_location: Any = "cpu") -> None:
     """Load a checkpoint's ``model`` (or a bare state dict) into `network`; see `CheckpointLoader`."""
     weights = read_weights(path, map_location)
-    network = network.module if isinstance(network, torch.nn.parallel.DistributedDataParallel) else network
+    network = unwrapped(network)
     own = network.state_dict()
     wrong = [name for name in own if name not in weights or weights[name].shape != own[name].shape]
     extra = [name for name in weights if name not in own]

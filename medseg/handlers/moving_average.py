@@ -6,6 +6,8 @@ import torch
 from ignite.engine import Engine, Events
 from monai.engines.utils import IterationEvents
 
+from medseg.handlers.unwrapped import unwrapped
+
 
 class MovingAverage:
     """average <- d average + (1 - d) weights after each step, with d = min(decay, (1 + step) / (10 + step)).
@@ -59,16 +61,12 @@ class MovingAverage:
     def _swap_in(self, evaluator: Engine) -> None:
         if self._average:
             self._trained = {name: tensor.detach().clone() for name, tensor in self._state().items()}
-            self._module().load_state_dict(self._average)
+            unwrapped(self.network).load_state_dict(self._average)
 
     def _swap_out(self, evaluator: Engine) -> None:
         if self._trained:
-            self._module().load_state_dict(self._trained)
+            unwrapped(self.network).load_state_dict(self._trained)
             self._trained = {}
 
-    def _module(self) -> torch.nn.Module:
-        wrapped = isinstance(self.network, torch.nn.parallel.DistributedDataParallel)
-        return self.network.module if wrapped else self.network  # type: ignore[return-value]
-
     def _state(self) -> dict[str, torch.Tensor]:
-        return self._module().state_dict()
+        return dict(unwrapped(self.network).state_dict())

@@ -21,6 +21,7 @@ from monai.utils import CommonKeys
 import medseg
 from medseg import files
 from medseg.errors import Fault, TrainingError
+from medseg.handlers.unwrapped import unwrapped
 
 CONTENTS = ("bundle", "checkpoints", "figures", "predictions", "previews", "tensorboard", "cases.csv", "config.yaml",
             "log.csv", "record.json", "report.html", "split.json")  # fmt: skip
@@ -112,7 +113,7 @@ class RunFolder:
         self._write_record(engine, finished=_utc())
 
     def _write_record(self, engine: Engine, finished: str | None) -> None:
-        network = engine.network
+        network = unwrapped(engine.network)
         files.write_json(self.folder / "record.json", {
             "started": self.started, "finished": finished, "wall_seconds": round(time.monotonic() - self.clock, 1),
             **self.settings, "epochs": engine.state.max_epochs, "steps_an_epoch": engine.state.epoch_length,

@@ -48,9 +48,19 @@ def plan_epochs(
     planned = max(1, round(left / (step * len(dataloader))))
     if validations and planned > validations:
         planned -= planned % validations  # so that the last epoch is validated
+    planned = _agreed(planned)
     message = "%.3g minutes at %.3f s a step and %.1f s a validation: %d epochs of %d steps"
     logger.info(message, minutes, step, validation, planned, len(dataloader))
     return planned
+
+
+def _agreed(planned: int) -> int:
+    """The first process's plan, where there are several."""
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return planned
+    plans = [planned]
+    torch.distributed.broadcast_object_list(plans)
+    return plans[0]
 
 
 def _seconds_a_step(

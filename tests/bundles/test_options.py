@@ -1,0 +1,36 @@
+"""What a bundle's keys switch on and off."""
+
+import csv
+
+import pytest
+import torch
+from runs import run
+
+from medseg.workflows.bundles import bundle_names
+
+
+@pytest.mark.parametrize("bundle", bundle_names())
+def test_options(bundle, phantoms, tmp_path):
+    """TensorBoard and early stopping on; the moving average, mirroring and lower precision off."""
+    folder = run(bundle, "train", tmp_path / "run", phantoms(bundle), tensorboard=True, early_stop=1, average_decay=0,
+                 mirror_axes=[], precision="float32", epochs=6, validations=6, learning_rate=0.0)  # fmt: skip
+    assert list((folder / "tensorboard").iterdir())
+    with open(folder / "log.csv", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert len(rows) == 2  # without learning the second validation is no better, and training stops
+    assert rows[0]["val_mean_dice"] == rows[1]["val_mean_dice"]
+    last = torch.load(folder / "checkpoints" / "last.pt", weights_only=True)
+    assert "trained_model" not in last and (folder / "bundle" / "models" / "model.pt").is_file()
+    previews = {path.stem for path in (folder / "previews").iterdir()}
+    assert 0 < len(previews) <= 4  # seen while it trained
+
+
+@pytest.mark.parametrize("bundle", bundle_names())
+def test_loader_workers_do_not_change_a_run(bundle, phantoms, tmp_path):
+    """Samples are drawn from (seed, epoch, index): the same losses with and without worker processes."""
+    losses = []
+    for workers in (0, 2):
+        folder = run(bundle, "train", tmp_path / str(workers), phantoms(bundle), workers=workers, precision="float32")
+        with open(folder / "log.csv", newline="") as stream:
+            losses.append([row["loss"] for row in csv.DictReader(stream)])
+    assert losses[0] == losses[1]

@@ -1,0 +1,68 @@
+import numpy as np
+import torch
+from ignite.engine import Engine
+from monai.data import MetaTensor
+from PIL import Image
+
+from medseg.geometry import Geometry
+from medseg.handlers import Previews
+from medseg.volumes import Volume, write_volume
+
+LABELS = {"background": 0, "thing": 1}
+SHAPE = (24, 20, 16)
+
+
+def drawn(tmp_path, codes_affine, limit=None, cases=2, reference=True):
+    """The previews of an evaluation in which image, label and prediction hold one bright corner."""
+    array = np.zeros(SHAPE, np.float32)
+    array[:8, :6, :5] = 100.0
+    path = write_volume(tmp_path / "image.nii.gz", Volume(array, Geometry(codes_affine, SHAPE)))
+    mask = MetaTensor(torch.from_numpy(array[None] > 0).float(), torch.from_numpy(codes_affine),
+                      {"filename_or_obj": str(path)})  # fmt: skip
+
+    def step(engine, number):
+        engine.state.batch = [{"case": f"case_{number}"}]
+        return [{"pred": mask, "label": mask if reference else None}]
+
+    engine = Engine(step)
+    Previews(tmp_path, LABELS, limit=limit).attach(engine)
+    engine.run(list(range(cases)))
+    return {path.stem: np.asarray(Image.open(path).convert("RGB")) for path in (tmp_path / "previews").iterdir()}
+
+
+def test_one_picture_a_case(tmp_path):
+    pictures = drawn(tmp_path, np.eye(4))
+    assert sorted(pictures) == ["case_0", "case_1"] and all(picture.std() > 10 for picture in pictures.values())
+
+
+def test_a_limit(tmp_path):
+    assert sorted(drawn(tmp_path, np.eye(4), limit=1, cases=3)) == ["case_0"]
+
+
+def test_without_a_reference(tmp_path):
+    assert sorted(drawn(tmp_path, np.eye(4), reference=False)) == ["case_0", "case_1"]
+
+
+def test_the_picture_shows_the_patient_whatever_the_storage_order(tmp_path):
+    """The same patient stored towards RAS and towards LPS gives the same picture."""
+    flipped = np.diag([-1.0, -1.0, 1.0, 1.0])
+    flipped[:2, 3] = 23.0, 19.0  # voxel (0, 0) of LPS storage is the voxel (23, 19) of RAS storage
+    ras, lps = np.zeros(SHAPE, np.float32), np.zeros(SHAPE, np.float32)
+    ras[:8, :6, :5] = lps[16:, 14:, :5] = 100.0
+    assert np.array_equal(lps[::-1, ::-1], ras)
+    pictures = []
+    for name, array, affine in (("ras", ras, np.eye(4)), ("lps", lps, flipped)):
+        folder = tmp_path / name
+        path = write_volume(folder / "image.nii.gz", Volume(array, Geometry(affine, SHAPE)))
+        mask = MetaTensor(torch.from_numpy(array[None].copy() > 0).float(), torch.from_numpy(affine),
+                          {"filename_or_obj": str(path)})  # fmt: skip
+        engine = Engine(lambda engine, number, mask=mask: step_of(engine, mask))
+        Previews(folder, LABELS).attach(engine)
+        engine.run([0])
+        pictures.append((folder / "previews" / "case.png").read_bytes())
+    assert pictures[0] == pictures[1]
+
+
+def step_of(engine, mask):
+    engine.state.batch = [{"case": "case"}]
+    return [{"pred": mask, "label": mask}]
