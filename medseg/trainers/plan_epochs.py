@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 
 logger = logging.getLogger(__name__)
 
-WARM_UP, TIMED = 10, 20  # steps; loader workers need a while to get going
+WARM_UP, TIMED = 10, 24  # steps; loader workers need a while to get going
 SHARE = 0.95  # of the budget; the rest goes to checkpoints, scores and previews
 
 
@@ -47,7 +47,7 @@ def plan_epochs(
     left = max(0.0, SHARE * 60 * minutes - validations * validation)
     planned = max(1, round(left / (step * len(dataloader))))
     if validations and planned > validations:
-        planned -= planned % validations  # so that the last epoch is validated
+        planned = round(planned / validations) * validations  # so that the last epoch is validated
     planned = _agreed(planned)
     message = "%.3g minutes at %.3f s a step and %.1f s a validation: %d epochs of %d steps"
     logger.info(message, minutes, step, validation, planned, len(dataloader))
@@ -83,7 +83,7 @@ def _seconds_a_step(
             optimizer.step()
             value.item()  # waits for a GPU
             times.append(time.perf_counter() - start)
-    return statistics.median(times[WARM_UP:])
+    return statistics.quantiles(times[WARM_UP:], n=4)[0]  # the lower quartile: later steps are quicker than the first
 
 
 @torch.no_grad()
