@@ -1,4 +1,4 @@
-"""Every bundle's default learns its phantoms: far above what thresholds and mixtures reach (see tests/cases/phantoms)."""
+"""Every bundle's default learns its phantoms, far above what thresholds and mixtures reach (tests/cases/phantoms)."""
 
 import csv
 import math

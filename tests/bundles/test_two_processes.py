@@ -15,9 +15,10 @@ from medseg.workflows.bundles import bundle_names, find_bundle
 def test_two_processes_make_one_run(bundle, phantoms, tmp_path):
     root, out = find_bundle(bundle), tmp_path / "run"
     files = [str(root / "configs" / f"{name}.yaml") for name in ("train", "multi_gpu_train")]
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--standalone", "-m", "monai.bundle",
-               "run", "--config_file", str(files), "--bundle_root", str(root), "--output_dir", str(out), "--epochs", "1",
-               "--dataset_dir", str(phantoms(bundle)), "--batch_size", "1", "--workers", "0", "--held_out", "0.5"]  # fmt: skip
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--standalone"]
+    command += ["-m", "monai.bundle", "run", "--config_file", str(files), "--bundle_root", str(root)]
+    command += ["--output_dir", str(out), "--dataset_dir", str(phantoms(bundle)), "--epochs", "1"]
+    command += ["--batch_size", "1", "--workers", "0", "--held_out", "0.5"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     with open(out / "log.csv", newline="") as stream:
