@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 
 from medseg.cases.case import Case
-from medseg.errors import DataError, Fault
+from medseg.errors import DataError, Fault, UsageError
 
 
 def hold_out(cases: Sequence[Case], fraction: float, seed: int) -> tuple[list[Case], list[Case]]:
@@ -17,8 +17,11 @@ def hold_out(cases: Sequence[Case], fraction: float, seed: int) -> tuple[list[Ca
     platform matters; groups from the front are held out until `fraction` of the cases is reached.
 
     Raises:
+        UsageError: E903, if `fraction` does not lie between 0 and 1.
         DataError: if one of the two sides would be empty.
     """
+    if not isinstance(fraction, (int, float)) or not 0 < fraction < 1:
+        raise UsageError(Fault("E903", "held_out is a share of the cases", "held_out=0.2", "0 to 1", repr(fraction)))
     groups = sorted({case.group for case in cases}, key=lambda group: order_key(group, seed))
     wanted = math.ceil(fraction * len(cases))
     held: set[str] = set()

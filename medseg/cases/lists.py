@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from medseg import files
@@ -10,7 +12,7 @@ from medseg.cases.case import Case
 from medseg.cases.check import refuse_faulty
 from medseg.cases.folds import hold_out
 from medseg.cases.layouts import find_cases
-from medseg.errors import DataError, Fault
+from medseg.errors import DataError, Fault, UsageError
 from medseg.labels import Labels
 
 Item = dict[str, Any]
@@ -46,6 +48,32 @@ def split_cases(
         "validate": [_item(case, "reference") for case in validate],
         "test": [_item(case, "reference") for case in test],
     }
+
+
+def evaluated_cases(cases: Mapping[str, Sequence[Item]], subset: str, run_dir: str | Path) -> list[Item]:
+    """The cases to score: ``validate`` or ``test`` of `split_cases`, none of which the run was trained on.
+
+    Raises:
+        UsageError: E903, another subset, or an empty one.
+        DataError: E502, a case that stands among the training cases in the run's ``split.json``.
+    """
+    if subset not in ("validate", "test") or not cases[subset]:
+        found = "no cases in it" if subset in ("validate", "test") else repr(subset)
+        fix = "subset=validate, or subset=test where the data set holds labelled test cases"
+        raise UsageError(Fault("E903", "not a subset that can be scored", fix, "validate or test", found))
+    split = Path(run_dir) / "split.json"
+    listed = json.loads(split.read_text(encoding="utf-8"))["train"] if split.is_file() else []
+    trained = {digest for item in listed for digest in item["digest"]["image"]}
+    fix = "evaluate with the run's own seed and held_out, or on other data"
+    faults = [
+        Fault("E502", "the run was trained on this case", fix, file=path, case=item["case"])
+        for item in cases[subset]
+        for path in ([item["image"]] if isinstance(item["image"], str) else item["image"])
+        if files.digest(path) in trained
+    ]
+    if faults:
+        raise DataError(*faults)
+    return list(cases[subset])
 
 
 def list_images(dataset_dir: str | None) -> list[Item]:

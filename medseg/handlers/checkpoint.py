@@ -69,7 +69,7 @@ class Checkpoint:
         parts = {**networks, **engine.optimizers, **engine.schedulers}
         state: dict[str, Any] = {name: part.state_dict() for name, part in parts.items()}
         if engine.average is not None and engine.average.active:
-            state["trained_model"], state["model"] = state["model"], engine.average.state_dict()
+            state["trained_model"], state["model"] = engine.average.trained_state_dict(), engine.average.state_dict()
         state |= {"epoch": engine.state.epoch, "iteration": engine.state.iteration, "best_metric": self.best}
         return state
 

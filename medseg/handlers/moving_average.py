@@ -38,6 +38,10 @@ class MovingAverage:
         """The averaged weights, named as the network names them."""
         return dict(self._average)
 
+    def trained_state_dict(self) -> dict[str, torch.Tensor]:
+        """The weights as trained, also while the averaged ones stand in the network."""
+        return dict(self._trained or self._state())
+
     def attach(self, engine: Engine) -> None:
         """Attach to a trainer."""
         if self.decay > 0.0:

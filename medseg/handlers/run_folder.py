@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime
+import hashlib
+import json
 import math
 import platform
 import shutil
@@ -20,10 +22,10 @@ from monai.utils import CommonKeys
 
 import medseg
 from medseg import files
-from medseg.errors import Fault, TrainingError
+from medseg.errors import Fault, TrainingError, UsageError
 from medseg.handlers.unwrapped import unwrapped
 
-CONTENTS = ("bundle", "checkpoints", "figures", "predictions", "previews", "tensorboard", "cases.csv", "config.yaml",
+CONTENTS = ("bundle", "checkpoints", "figures", "predictions", "previews", "cases.csv", "config.yaml",
             "log.csv", "record.json", "report.html", "split.json")  # fmt: skip
 
 
@@ -38,9 +40,11 @@ class RunFolder:
         cases: what `medseg.cases.split_cases` gave.
         evaluator: the validation engine whose metrics go into the log.
         settings: what else the record should hold (the seed, the number of workers, …).
+        bundle_root: the bundle's folder, from which the standalone bundle will be made.
 
     Raises:
         TrainingError: E503, when the folder holds a run already.
+        UsageError: E901, when `bundle_root` is not a bundle's folder.
     """
 
     def __init__(
@@ -51,11 +55,13 @@ class RunFolder:
         evaluator: Engine,
         overwrite: bool = False,
         settings: Mapping[str, Any] | None = None,
+        bundle_root: str | Path | None = None,
     ) -> None:
         self.folder, self.config, self.cases, self.evaluator = Path(output_dir), config, cases, evaluator
         if not isinstance(overwrite, bool):  # "false" from a command line is true
             raise ValueError(f"overwrite is True or False, found {overwrite!r}")
         self.overwrite, self.settings = overwrite, dict(settings or {})
+        self.bundle_root = bundle_root
         self.rows: list[dict[str, Any]] = []
         self.losses: list[float] = []
         self.validated: dict[str, float] = {}
@@ -78,10 +84,16 @@ class RunFolder:
         text = yaml.safe_dump(_plain(self.config), sort_keys=False, allow_unicode=True)
         files.write_text(self.folder / "config.yaml", text)
         split = {subset: [_listed(item) for item in items] for subset, items in self.cases.items()}
-        self.fingerprint = files.digest(files.write_json(self.folder / "split.json", self.settings | split))
+        files.write_json(self.folder / "split.json", {"seed": self.settings.get("seed")} | split)
+        digests = sorted(json.dumps(item["digest"]) for items in split.values() for item in items)
+        self.fingerprint = hashlib.blake2b("".join(digests).encode(), digest_size=16).hexdigest()
         self._write_record(engine, finished=None)
 
     def _claim(self) -> None:
+        if self.bundle_root is not None and not (Path(self.bundle_root) / "configs" / "train.yaml").is_file():
+            fix = "run inside the bundle's folder, or pass --bundle_root <that folder>"
+            raise UsageError(Fault("E901", "bundle_root is not a bundle's folder", fix, "configs/train.yaml in it",
+                                   file=self.bundle_root))  # fmt: skip
         held = [name for name in CONTENTS if (self.folder / name).exists()]
         if held and not self.overwrite:
             fix = "choose another output_dir, or pass overwrite=true (--overwrite True) to remove that run"

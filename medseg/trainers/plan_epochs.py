@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
+import math
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -12,6 +13,8 @@ import torch
 from monai.engines.utils import default_prepare_batch
 from monai.inferers import Inferer
 from torch.utils.data import DataLoader
+
+from medseg.errors import Fault, UsageError
 
 logger = logging.getLogger(__name__)
 
@@ -38,9 +41,14 @@ def plan_epochs(
         minutes: a time budget for training and validation. A few steps (loading, forward, backward, optimiser) are
             timed on a copy of the network, and so is the prediction of one validation case.
         val_inferer, val_dataset, validations: how a case is predicted, the cases, and how often they will be.
+
+    Raises:
+        UsageError: E903, `epochs` is no whole number above 0, or `minutes` no number above 0.
     """
     if minutes is None:
-        return int(epochs)
+        return whole_number("epochs", epochs)
+    if not isinstance(minutes, (int, float)) or not minutes > 0:
+        raise UsageError(Fault("E903", "minutes is a time budget", "minutes=30", "a number above 0", repr(minutes)))
     copied = copy.deepcopy(network)
     step = _seconds_a_step(copied.train(), inferer, loss, dataloader, device)
     validation = len(val_dataset) * _seconds_a_case(copied.eval(), val_inferer, val_dataset, device)
@@ -52,6 +60,25 @@ def plan_epochs(
     message = "%.3g minutes at %.3f s a step and %.1f s a validation: %d epochs of %d steps"
     logger.info(message, minutes, step, validation, planned, len(dataloader))
     return planned
+
+
+def validation_interval(epochs: int, validations: int) -> int:
+    """Epochs between validations: the smallest divisor of `epochs` that gives at most `validations`.
+
+    A divisor, so that the last epoch is validated: its weights are the ones that are exported.
+
+    Raises:
+        UsageError: E903, `validations` is no whole number above 0.
+    """
+    least = math.ceil(epochs / whole_number("validations", validations))
+    return next(interval for interval in range(least, epochs + 1) if epochs % interval == 0)
+
+
+def whole_number(name: str, value: object) -> int:
+    """`value`, if it is a whole number above 0; UsageError E903 otherwise."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise UsageError(Fault("E903", f"{name} is a count", f"{name}=4", "a whole number above 0", repr(value)))
+    return value
 
 
 def _agreed(planned: int) -> int:

@@ -62,6 +62,9 @@ def config_files(bundle: Path, workflow: str, method: str | None = None) -> list
         known = methods(bundle)
         fix = f"choose one of {', '.join(known)}{suggestion(method, known)}" if known else "leave --method out"
         raise UsageError(Fault("E901", "no such method in this bundle", fix, found=method, file=bundle / "configs"))
+    if method is not None and workflow == "infer":
+        fix = f"apply the bundle that the method's run left: medseg run <run>/bundle infer (not {bundle.name})"
+        raise UsageError(Fault("E901", "a method has no inference configuration of its own", fix, found=method))
     base = ["inference"] if workflow == "infer" else ["train"]
     delta = ["evaluate"] if workflow == "evaluate" else []
     names = base + ([method] if method else []) + delta

@@ -6,6 +6,7 @@ import copy
 import csv
 import io
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +18,9 @@ from monai.bundle.utils import merge_kv
 from medseg import files
 from medseg.handlers.checkpoint_loader import read_weights
 
-# Ids that training, evaluation and inference must share: inference id to training id.
-SHARED = {
-    "labels": "labels",
-    "spacing_mm": "spacing_mm",
-    "patch_size": "patch_size",
-    "precision": "precision",
-    "network_def": "network_def",
-    "deterministic": "deterministic",
-    "inferer": "validate::inferer",
-}
+# Ids of an inference configuration that are its own; every other id that training has too is shared with it.
+OWN = {"bundle_root", "dataset_dir", "output_dir", "overwrite", "checkpoint_file", "imports", "device", "network",
+       "initialize", "run", "finalize"}  # fmt: skip
 # What belongs to the machine or to one run, as a fresh bundle has it.
 PLACES = {"bundle_root": ".", "dataset_dir": None, "output_dir": "$@bundle_root + '/runs/train'", "cache_dir": None,
           "overwrite": False}  # fmt: skip
@@ -82,18 +76,20 @@ def _evaluate(train: dict[str, Any], root: Path) -> dict[str, Any]:
 def _inference(train: dict[str, Any], root: Path) -> dict[str, Any]:
     """The bundle's inference configuration with what it shares with training taken from there."""
     config = ConfigParser.load_config_file(str(root / "configs" / "inference.yaml"))
-    trained = ConfigParser(copy.deepcopy(train))
-    return config | {own: trained[theirs] for own, theirs in SHARED.items() if own in config and theirs in trained}
+    return config | {
+        own: ConfigParser(copy.deepcopy(train))[theirs] for own, theirs in shared_ids(config, train).items()
+    }
+
+
+def shared_ids(inference: Mapping[str, Any], train: Mapping[str, Any]) -> dict[str, str]:
+    """What inference and training must agree on: id of the one to id of the other."""
+    return {key: key for key in inference if key in train and key not in OWN} | {"inferer": "validate::inferer"}
 
 
 def _metadata(run_dir: Path, root: Path, train: dict[str, Any]) -> dict[str, Any]:
     metadata = json.loads((root / "configs" / "metadata.json").read_text(encoding="utf-8"))
     with open(run_dir / "log.csv", newline="", encoding="utf-8") as stream:
-        validated = [row for row in csv.DictReader(stream) if row.get("val_mean_dice")]
-    scores = (
-        {key: float(value) for key, value in validated[-1].items() if key.startswith("val_") and value}
-        if validated
-        else {}
-    )
+        last = list(csv.DictReader(stream))[-1]  # of the weights that are exported
+    scores = {key: float(value) for key, value in last.items() if key.startswith("val_") and value}
     record = json.loads((run_dir / "record.json").read_text(encoding="utf-8"))
     return metadata | {"label_names": train["labels"], "scores": scores, "cases": record["cases"]}

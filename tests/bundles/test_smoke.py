@@ -37,8 +37,7 @@ def test_trains_evaluates_infers(bundle, method, phantoms, tmp_path):
     assert {path.name.removesuffix(".nii.gz") for path in (folder / "predictions").iterdir()} == cases
     assert {path.stem for path in (folder / "previews").iterdir()} >= cases
 
-    weights = str(folder / "bundle" / "models" / "model.pt")
-    run(bundle, "infer", tmp_path / "masks", data, method, checkpoint_file=weights)
+    run(folder / "bundle", "infer", tmp_path / "masks", data)
     for item in list_images(data):
         image, mask = read_volume(item["image"]), read_volume(tmp_path / "masks" / f"{item['case']}.nii.gz")
         assert mask.geometry.shape == image.geometry.shape

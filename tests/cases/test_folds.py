@@ -4,7 +4,7 @@ import pytest
 
 from medseg.cases.case import Case
 from medseg.cases.folds import hold_out
-from medseg.errors import DataError
+from medseg.errors import DataError, UsageError
 
 
 def cases(n, per_group=1):
@@ -46,9 +46,13 @@ def test_a_new_case_moves_no_other_into_training():
     assert len(before - after) <= 1
 
 
-@pytest.mark.parametrize(
-    ("n", "per_group", "fraction"), [(1, 1, 0.5), (6, 6, 0.5), (5, 1, 0.0), (5, 1, 1.0), (0, 1, 0.2)]
-)
+@pytest.mark.parametrize(("n", "per_group", "fraction"), [(1, 1, 0.5), (6, 6, 0.5), (5, 1, 0.99), (0, 1, 0.2)])
 def test_an_empty_side_is_refused(n, per_group, fraction):
     with pytest.raises(DataError, match=f"E502.*{n} cases"):
         hold_out(cases(n, per_group), fraction, 0)
+
+
+@pytest.mark.parametrize("fraction", [0, 1, 1.5, -0.1, "abc", None])
+def test_a_share_lies_between_0_and_1(fraction):
+    with pytest.raises(UsageError, match="E903"):
+        hold_out([], fraction, 0)

@@ -3,8 +3,9 @@ import json
 import numpy as np
 import pytest
 
-from medseg.cases import Case, list_images, split_cases
-from medseg.errors import DataError
+from medseg import files
+from medseg.cases import Case, evaluated_cases, list_images, split_cases
+from medseg.errors import DataError, UsageError
 
 LABELS = {"background": 0, "liver": 1}
 
@@ -79,3 +80,25 @@ def test_a_negative_case_needs_no_label(folder, monkeypatch):
     with pytest.raises(DataError) as caught:
         split_cases(str(folder), LABELS)
     assert [(fault.code, fault.case) for fault in caught.value.faults] == [("E101", "c2")]
+
+
+def test_a_case_that_the_run_was_trained_on_is_not_scored(tmp_path):
+    """By content: the same image under another name, split another way, is refused."""
+    for name in ("a", "b"):
+        (tmp_path / name).write_text(name)
+    digest = {"image": [files.digest(tmp_path / "a")], "label": None}
+    (tmp_path / "split.json").write_text(json.dumps({"train": [{"case": "old", "group": "g", "digest": digest}]}))
+    cases = {"validate": [{"image": str(tmp_path / "b"), "case": "b"}], "test": [], "train": []}
+    assert evaluated_cases(cases, "validate", tmp_path) == cases["validate"]
+    cases["validate"].append({"image": str(tmp_path / "a"), "case": "renamed"})
+    with pytest.raises(DataError, match=r"E502.*case=renamed.*trained on"):
+        evaluated_cases(cases, "validate", tmp_path)
+    assert evaluated_cases(cases, "validate", tmp_path / "no_run") == cases["validate"]
+
+
+@pytest.mark.parametrize("subset", ["train", "validat", "test"])
+def test_only_held_out_cases_are_scored(subset, tmp_path):
+    """`train` holds labels that transforms reorient; here `test` is empty."""
+    cases = {"train": [{}], "validate": [{}], "test": []}
+    with pytest.raises(UsageError, match="E903"):
+        evaluated_cases(cases, subset, tmp_path)

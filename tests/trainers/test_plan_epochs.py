@@ -1,11 +1,13 @@
 import time
 
+import pytest
 import torch
 from engines import batches, network
 from monai.inferers import SimpleInferer
 from torch.utils.data import DataLoader
 
-from medseg.trainers import plan_epochs
+from medseg.errors import UsageError
+from medseg.trainers import plan_epochs, validation_interval
 
 LOSS = torch.nn.BCEWithLogitsLoss()
 
@@ -53,3 +55,25 @@ def test_validations_are_taken_off_the_budget(monkeypatch):
     epochs = plan_epochs(7, 0.1, network(), SimpleInferer(), loss, DataLoader(batches(4), batch_size=2),
                          torch.device("cpu"), Slow(), batches(3), validations=2)  # fmt: skip
     assert epochs == 28  # 5.7 s less twice three cases of 0.5 s, rounded to a multiple of two
+
+
+@pytest.mark.parametrize(
+    ("epochs", "validations", "interval"), [(16, 4, 4), (50, 4, 25), (13, 4, 13), (3, 6, 1), (5, 1, 5)]
+)
+def test_the_last_epoch_is_always_validated(epochs, validations, interval):
+    assert validation_interval(epochs, validations) == interval
+    assert epochs % interval == 0 and epochs // interval <= validations
+
+
+@pytest.mark.parametrize("value", [0, -1, 2.5, "ten", True, None])
+def test_counts_are_whole_numbers_above_0(value):
+    with pytest.raises(UsageError, match=r"E903.*epochs"):
+        plan_epochs(value, None, network(), SimpleInferer(), LOSS, [], torch.device("cpu"))
+    with pytest.raises(UsageError, match=r"E903.*validations"):
+        validation_interval(5, value)
+
+
+@pytest.mark.parametrize("minutes", [0, -3, "ten"])
+def test_a_budget_is_above_0(minutes):
+    with pytest.raises(UsageError, match=r"E903.*minutes"):
+        plan(minutes, network())
