@@ -27,10 +27,10 @@ $(VENV)/dev: $(VENV)/base
 demo: $(VENV)/base ## phantoms (or DATA=<MSD folder>): train, evaluate, infer, report; MINUTES=2 of training
 	rm -rf $(DEMO)
 	$(if $(DATA),,$(BIN)/medseg phantom hippocampus_mri $(DEMO)/data --cases 32)
-	$(BIN)/medseg run hippocampus_mri train --data $(or $(DATA),$(DEMO)/data) --out $(DEMO)/run minutes=$(MINUTES)
-	$(BIN)/medseg run hippocampus_mri infer --data $(or $(DATA),$(DEMO)/data) --out $(DEMO)/predictions \
+	$(BIN)/medseg run hippocampus_mri train --data "$(or $(DATA),$(DEMO)/data)" --out $(DEMO)/run minutes=$(MINUTES)
+	$(BIN)/medseg run hippocampus_mri infer --data "$(or $(DATA),$(DEMO)/data)" --out $(DEMO)/predictions \
 		checkpoint_file=$(DEMO)/run/bundle/models/model.pt
-	$(BIN)/medseg run hippocampus_mri evaluate --data $(or $(DATA),$(DEMO)/data) --out $(DEMO)/run \
+	$(BIN)/medseg run hippocampus_mri evaluate --data "$(or $(DATA),$(DEMO)/data)" --out $(DEMO)/run \
 		subset=$(if $(DATA),validate,test)
 
 test: lint ## the whole suite

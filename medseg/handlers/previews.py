@@ -16,7 +16,7 @@ from medseg import files
 from medseg.geometry import Geometry
 from medseg.labels import Labels
 from medseg.volumes import read_volume
-from medseg.volumes.picture import draw_case
+from medseg.volumes.overlay import draw_case
 
 
 class Previews:

@@ -83,7 +83,7 @@ def copy_bundle(name: str, destination: str | Path) -> Path:
         fix = "choose a new folder"
         raise UsageError(Fault("E503", "the destination is not empty", fix, file=target))
     shutil.copytree(
-        source, target, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__", "runs", "__init__.py")
+        source, target, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__", "runs", "predictions")
     )
     return target
 

@@ -25,7 +25,7 @@ OWN = {"bundle_root", "dataset_dir", "output_dir", "overwrite", "checkpoint_file
 PLACES = {"bundle_root": ".", "dataset_dir": None, "output_dir": "$@bundle_root + '/runs/train'", "cache_dir": None,
           "overwrite": False}  # fmt: skip
 MODEL = "$@bundle_root + '/models/model.pt'"
-COPIED = ("LICENSE", "configs/logging.conf", "docs/README.md")
+COPIED = ("LICENSE", "configs/logging.conf")
 
 
 def export_run(run_dir: str | Path, bundle_root: str | Path) -> Path:

@@ -5,8 +5,8 @@ import pytest
 from PIL import Image
 
 from medseg.labels import PALETTE, Labels
-from medseg.volumes import picture
-from medseg.volumes.picture import GAP, HEAD, PANEL_HEIGHT, PANEL_WIDTH, PLANES, draw_case
+from medseg.volumes import overlay
+from medseg.volumes.overlay import GAP, HEAD, PANEL_HEIGHT, PANEL_WIDTH, PLANES, draw_case
 
 LABELS = Labels({"background": 0, "liver": 1, "tumour": 2})
 MM = (1.0, 1.0, 1.0)
@@ -74,7 +74,7 @@ def test_letters_name_the_edge_that_a_voxel_lies_at():
             axis, end = ends[letter]
             array = np.zeros((4, 5, 6))
             array[(slice(None),) * axis + (end,)] = 1
-            assert picture._cut(array, plane.axis, 2)[edge].all(), (plane.name, letter)
+            assert overlay._cut(array, plane.axis, 2)[edge].all(), (plane.name, letter)
 
 
 def test_reference_and_prediction_stand_in_their_columns():
@@ -95,10 +95,10 @@ def test_planes_pass_through_most_reference_else_most_prediction_else_the_middle
     reference[2:4, 5:9, 6] = 1
     prediction[10, 11, 12] = 1
     shape = reference.shape
-    assert picture._centre(reference, prediction, shape)[2] == 6
-    assert picture._centre(None, prediction, shape) == [10, 11, 12]
-    assert picture._centre(empty, prediction, shape) == [10, 11, 12]
-    assert picture._centre(empty, empty, shape) == [MIDDLE] * 3
+    assert overlay._centre(reference, prediction, shape)[2] == 6
+    assert overlay._centre(None, prediction, shape) == [10, 11, 12]
+    assert overlay._centre(empty, prediction, shape) == [10, 11, 12]
+    assert overlay._centre(empty, empty, shape) == [MIDDLE] * 3
 
 
 def test_panels_have_the_patients_proportions():
@@ -106,8 +106,8 @@ def test_panels_have_the_patients_proportions():
     drawn = pixels(draw_case(volume(shape=shape), None, masks(shape=shape), spacing_mm, LABELS))
     heights = (PANEL_HEIGHT, PANEL_WIDTH, round(PANEL_WIDTH * 36 / 50))
     assert drawn.shape[1] == 3 * PANEL_WIDTH + 2 * GAP
-    assert drawn.shape[0] == HEAD + sum(heights) + 3 * GAP + picture.LINE + 2
-    assert picture._fit((50, 36), (1.0, 1.0))[0] == (216, 300)
+    assert drawn.shape[0] == HEAD + sum(heights) + 3 * GAP + overlay.LINE + 2
+    assert overlay._fit((50, 36), (1.0, 1.0))[0] == (216, 300)
 
 
 def test_a_lone_voxel_shows_when_the_slice_is_made_smaller():
@@ -122,19 +122,19 @@ def test_a_lone_voxel_shows_when_the_slice_is_made_smaller():
 def test_a_flat_slice_has_one_plane():
     shape = (30, 40, 1)
     drawn = pixels(draw_case(volume(shape=shape), None, masks(shape=shape), MM, LABELS))
-    assert drawn.shape[0] == HEAD + PANEL_HEIGHT + GAP + picture.LINE + 2
+    assert drawn.shape[0] == HEAD + PANEL_HEIGHT + GAP + overlay.LINE + 2
 
 
 def test_the_window_spans_the_1st_to_the_99th_percentile():
     image = np.arange(101.0).repeat(80).reshape(101, 8, 10)
-    assert picture._window(image) == (1.0, 99.0)
-    assert picture._window(np.full((3, 3, 3), 7.0)) == (7.0, 8.0)
-    assert picture._window(np.full((3, 3, 3), np.nan)) == (0.0, 1.0)
+    assert overlay._window(image) == (1.0, 99.0)
+    assert overlay._window(np.full((3, 3, 3), 7.0)) == (7.0, 8.0)
+    assert overlay._window(np.full((3, 3, 3), np.nan)) == (0.0, 1.0)
 
 
 def test_names_from_the_user_are_drawn_on_one_line():
-    assert picture._printable("a\n\tb\x00\u202ec", 10) == "a b c"
-    assert picture._printable("x" * 50, 10) == "x" * 9 + "…"
+    assert overlay._printable("a\n\tb\x00\u202ec", 10) == "a b c"
+    assert overlay._printable("x" * 50, 10) == "x" * 9 + "…"
     odd = Labels(
         {"background": 0, "<script>\n\ud800": 1, "": 2} | {f"a long name, number {i}" * 3: i for i in range(3, 30)}
     )
