@@ -5,7 +5,7 @@ import pytest
 import yaml
 from engines import make_evaluator, make_trainer, network
 
-from medseg.errors import TrainingError
+from medseg.errors import TrainingError, UsageError
 from medseg.handlers import RunFolder
 
 
@@ -61,3 +61,21 @@ def test_overwrite_removes_the_run_and_nothing_else(cases, tmp_path):
     (folder / "notes.txt").write_text("mine")
     train(folder, cases, overwrite=True)
     assert not (folder / "cases.csv").exists() and (folder / "notes.txt").read_text() == "mine"
+
+
+def test_a_wrong_bundle_root_is_refused_before_anything_is_written(cases, tmp_path):
+    """Raw `python -m monai.bundle run` from elsewhere leaves bundle_root at "."; the run could not be exported."""
+    with pytest.raises(UsageError, match=r"E901.*bundle_root"):
+        train(tmp_path / "run", cases, bundle_root=tmp_path)
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_fingerprint_is_of_the_data_alone(cases, tmp_path):
+    prints = []
+    for name, seed in (("one", 7), ("two", 8)):
+        net = network()
+        evaluator = make_evaluator(net, [0.1, 0.2])
+        handler = RunFolder(tmp_path / name, {}, cases, evaluator, settings={"seed": seed, "batch_size": seed})
+        make_trainer(net, evaluator=evaluator, handlers=[handler]).run()
+        prints.append(json.loads((tmp_path / name / "record.json").read_text())["data_fingerprint"])
+    assert prints[0] == prints[1]
