@@ -1,5 +1,7 @@
 """Short runs of bundles on phantoms, through the same code as `medseg run`."""
 
+import subprocess
+import sys
 from functools import cache
 from pathlib import Path
 
@@ -19,6 +21,12 @@ def run(bundle, workflow, out, data, method=None, **overrides):
     settings |= (QUICK if workflow == "train" else {}) | overrides
     run_bundle(config_files(root, workflow, method), settings)
     return Path(out)
+
+
+def monai_run(cwd, config_file, *arguments, launcher=()):
+    """`python -m monai.bundle run` as a user types it, in a process of its own."""
+    command = [sys.executable, *launcher, "-m", "monai.bundle", "run", "--config_file", str(config_file), *arguments]
+    return subprocess.run([str(word) for word in command], cwd=cwd, capture_output=True, text=True, check=False)
 
 
 @pytest.fixture(scope="session")

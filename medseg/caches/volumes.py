@@ -34,7 +34,7 @@ FORMAT = 1  # of an entry; raise it when `_stored` changes
 class CachedDataset(PersistentDataset):
     """Items after the transforms up to the first random one, computed once and read back from disk.
 
-    MONAI's ``PersistentDataset`` with other rules: an entry is keyed by what the files hold (not by their path), by
+    MONAI's ``PersistentDataset`` with other rules: an entry is keyed by what the files hold and where they lie, by
     the transforms and by the versions of MONAI, torch and medseg; it is written atomically with a digest; a damaged
     entry is computed again; the folder belongs to the user alone.
 

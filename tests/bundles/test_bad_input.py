@@ -2,12 +2,12 @@
 
 import json
 import re
-import subprocess
 import sys
 
 import numpy as np
 import pytest
 import torch
+from runs import monai_run
 
 from medseg.cli import main
 from medseg.geometry import Geometry
@@ -194,17 +194,7 @@ def test_an_output_folder_with_a_run_is_not_overwritten(tmp_path, monkeypatch, c
 )
 def test_below_monais_own_command_our_message_is_the_last_line(arguments, words, tmp_path):
     config = find_bundle("hippocampus_mri") / "configs" / "train.yaml"
-    command = [
-        sys.executable,
-        "-m",
-        "monai.bundle",
-        "run",
-        "--config_file",
-        str(config),
-        "--output_dir",
-        str(tmp_path / "out"),
-    ]
-    done = subprocess.run([*command, *arguments], cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = monai_run(tmp_path, config, "--output_dir", tmp_path / "out", *arguments)
     assert done.returncode != 0
     assert done.stderr.strip().splitlines()[-1].startswith("medseg: ") and words in done.stderr.strip().splitlines()[-1]
     assert not (tmp_path / "out").exists()

@@ -2,11 +2,10 @@
 
 import csv
 import json
-import subprocess
-import sys
 
 import pytest
 import torch
+from runs import monai_run
 
 from medseg.workflows.bundles import bundle_names, find_bundle
 
@@ -15,11 +14,9 @@ from medseg.workflows.bundles import bundle_names, find_bundle
 def test_two_processes_make_one_run(bundle, phantoms, tmp_path):
     root, out = find_bundle(bundle), tmp_path / "run"
     files = [str(root / "configs" / f"{name}.yaml") for name in ("train", "multi_gpu_train")]
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--standalone"]
-    command += ["-m", "monai.bundle", "run", "--config_file", str(files), "--bundle_root", str(root)]
-    command += ["--output_dir", str(out), "--dataset_dir", str(phantoms(bundle)), "--epochs", "1"]
-    command += ["--batch_size", "1", "--workers", "0", "--held_out", "0.5"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = monai_run(tmp_path, files, "--bundle_root", root, "--output_dir", out, "--dataset_dir", phantoms(bundle),
+                     "--epochs", "1", "--batch_size", "1", "--workers", "0", "--held_out", "0.5",
+                     launcher=("-m", "torch.distributed.run", "--nproc_per_node=2", "--standalone"))  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
     with open(out / "log.csv", newline="") as stream:
         rows = list(csv.DictReader(stream))

@@ -2,8 +2,6 @@
 
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +10,7 @@ import yaml
 from monai.bundle import ConfigWorkflow, load, verify_metadata, verify_net_in_out
 from monai.fl.client import MonaiAlgo
 from monai.fl.utils.exchange_object import ExchangeObject
+from runs import monai_run
 
 from medseg.workflows.bundles import bundle_names, find_bundle
 
@@ -87,21 +86,8 @@ def test_federated_client_trains_one_round(bundle, phantoms, short_run, tmp_path
 def test_standalone_bundle_runs_from_an_empty_folder(bundle, phantoms, short_run, tmp_path):
     root, data = short_run(bundle) / "bundle", phantoms(bundle)
     for name in ("inference.json", "evaluate.yaml"):
-        command = [
-            sys.executable,
-            "-m",
-            "monai.bundle",
-            "run",
-            "--config_file",
-            str(root / "configs" / name),
-            "--bundle_root",
-            str(root),
-            "--dataset_dir",
-            str(data),
-            "--output_dir",
-            str(tmp_path / name),
-        ]
-        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        done = monai_run(tmp_path, root / "configs" / name, "--bundle_root", root, "--dataset_dir", data,
+                         "--output_dir", tmp_path / name)  # fmt: skip
         assert done.returncode == 0, done.stderr[-3000:]
     assert len(list((tmp_path / "inference.json").glob("*.nii.gz"))) > 0
     assert (tmp_path / "evaluate.yaml" / "cases.csv").is_file()
