@@ -7,7 +7,8 @@ import math
 from collections.abc import Sequence
 
 from medseg.cases.case import Case
-from medseg.errors import DataError, Fault, UsageError
+from medseg.errors import DataError, Fault
+from medseg.settings import number
 
 
 def hold_out(cases: Sequence[Case], fraction: float, seed: int) -> tuple[list[Case], list[Case]]:
@@ -20,8 +21,7 @@ def hold_out(cases: Sequence[Case], fraction: float, seed: int) -> tuple[list[Ca
         UsageError: E903, if `fraction` does not lie between 0 and 1.
         DataError: if one of the two sides would be empty.
     """
-    if not isinstance(fraction, (int, float)) or not 0 < fraction < 1:
-        raise UsageError(Fault("E903", "held_out is a share of the cases", "held_out=0.2", "0 to 1", repr(fraction)))
+    number("held_out", fraction, 0.0, 1.0)
     groups = sorted({case.group for case in cases}, key=lambda group: order_key(group, seed))
     wanted = math.ceil(fraction * len(cases))
     held: set[str] = set()

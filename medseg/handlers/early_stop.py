@@ -6,6 +6,7 @@ from ignite.engine import Engine
 from monai.handlers import EarlyStopHandler
 
 from medseg.handlers.case_scores import key_metric
+from medseg.settings import whole_number
 
 
 class EarlyStop:
@@ -16,10 +17,13 @@ class EarlyStop:
     Args:
         patience: validations without a better score before training stops.
         evaluator: the validation engine.
+
+    Raises:
+        UsageError: E903, `patience` is no whole number above 0.
     """
 
     def __init__(self, patience: int, evaluator: Engine) -> None:
-        self.patience, self.evaluator = patience, evaluator
+        self.patience, self.evaluator = whole_number("early_stop", patience), evaluator
 
     def attach(self, engine: Engine) -> None:
         """Attach to a trainer."""

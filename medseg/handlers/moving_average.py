@@ -7,6 +7,7 @@ from ignite.engine import Engine, Events
 from monai.engines.utils import IterationEvents
 
 from medseg.handlers.unwrapped import unwrapped
+from medseg.settings import number
 
 
 class MovingAverage:
@@ -19,12 +20,14 @@ class MovingAverage:
         network: the network that is trained and that `evaluator` applies.
         decay: 0 switches the average off.
         evaluator: the validation engine.
+
+    Raises:
+        UsageError: E903, `decay` is neither 0 nor a number below 1.
     """
 
     def __init__(self, network: torch.nn.Module, decay: float, evaluator: Engine) -> None:
-        if not 0.0 <= decay < 1.0:
-            raise ValueError(f"decay lies in [0, 1), found {decay}")
-        self.network, self.decay, self.evaluator = network, decay, evaluator
+        self.network, self.evaluator = network, evaluator
+        self.decay = decay and number("average_decay", decay, 0.0, 1.0)
         self.steps = 0
         self._average: dict[str, torch.Tensor] = {}
         self._trained: dict[str, torch.Tensor] = {}

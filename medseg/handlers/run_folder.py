@@ -24,6 +24,7 @@ import medseg
 from medseg import files
 from medseg.errors import Fault, TrainingError, UsageError
 from medseg.handlers.unwrapped import unwrapped
+from medseg.settings import switch
 
 CONTENTS = ("bundle", "checkpoints", "figures", "predictions", "previews", "cases.csv", "config.yaml",
             "log.csv", "record.json", "report.html", "split.json")  # fmt: skip
@@ -44,7 +45,7 @@ class RunFolder:
 
     Raises:
         TrainingError: E503, when the folder holds a run already.
-        UsageError: E901, when `bundle_root` is not a bundle's folder.
+        UsageError: E901, when `bundle_root` is not a bundle's folder; E903, when `overwrite` is neither True nor False.
     """
 
     def __init__(
@@ -58,9 +59,7 @@ class RunFolder:
         bundle_root: str | Path | None = None,
     ) -> None:
         self.folder, self.config, self.cases, self.evaluator = Path(output_dir), config, cases, evaluator
-        if not isinstance(overwrite, bool):  # "false" from a command line is true
-            raise ValueError(f"overwrite is True or False, found {overwrite!r}")
-        self.overwrite, self.settings = overwrite, dict(settings or {})
+        self.overwrite, self.settings = switch("overwrite", overwrite), dict(settings or {})
         self.bundle_root = bundle_root
         self.rows: list[dict[str, Any]] = []
         self.losses: list[float] = []

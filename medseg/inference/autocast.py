@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from monai.inferers import Inferer, SimpleInferer
 
+from medseg.settings import choice
+
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -19,13 +21,14 @@ class AutocastInferer(Inferer):
     Args:
         inferer: what splits the input into windows; None applies the network to the whole input.
         precision: ``float32`` (no autocast), ``bfloat16`` or ``float16``.
+
+    Raises:
+        UsageError: E903, another precision.
     """
 
     def __init__(self, inferer: Inferer | None = None, precision: str = "float32") -> None:
-        if precision not in PRECISIONS:
-            raise ValueError(f"precision is one of {', '.join(PRECISIONS)}, found {precision!r}")
         self.inferer = SimpleInferer() if inferer is None else inferer
-        self.dtype = PRECISIONS[precision]
+        self.dtype = PRECISIONS[choice("precision", precision, PRECISIONS)]
 
     def __call__(self, inputs: torch.Tensor, network: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """What the other inferer gives for `inputs` (B, C, …), in float32."""

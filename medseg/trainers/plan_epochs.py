@@ -14,7 +14,7 @@ from monai.engines.utils import default_prepare_batch
 from monai.inferers import Inferer
 from torch.utils.data import DataLoader
 
-from medseg.errors import Fault, UsageError
+from medseg.settings import number, whole_number
 
 logger = logging.getLogger(__name__)
 
@@ -47,8 +47,7 @@ def plan_epochs(
     """
     if minutes is None:
         return whole_number("epochs", epochs)
-    if not isinstance(minutes, (int, float)) or not minutes > 0:
-        raise UsageError(Fault("E903", "minutes is a time budget", "minutes=30", "a number above 0", repr(minutes)))
+    number("minutes", minutes, 0.0, math.inf)
     copied = copy.deepcopy(network)
     step = _seconds_a_step(copied.train(), inferer, loss, dataloader, device)
     validation = len(val_dataset) * _seconds_a_case(copied.eval(), val_inferer, val_dataset, device)
@@ -72,13 +71,6 @@ def validation_interval(epochs: int, validations: int) -> int:
     """
     least = math.ceil(epochs / whole_number("validations", validations))
     return next(interval for interval in range(least, epochs + 1) if epochs % interval == 0)
-
-
-def whole_number(name: str, value: object) -> int:
-    """`value`, if it is a whole number above 0; UsageError E903 otherwise."""
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise UsageError(Fault("E903", f"{name} is a count", f"{name}=4", "a whole number above 0", repr(value)))
-    return value
 
 
 def _agreed(planned: int) -> int:

@@ -65,12 +65,29 @@ def export_run(run_dir: str | Path, bundle_root: str | Path) -> Path:
 def _evaluate(train: dict[str, Any], root: Path) -> dict[str, Any]:
     """The training configuration with the bundle's evaluation delta in it."""
     delta = ConfigParser.load_config_file(str(root / "configs" / "evaluate.yaml"))
-    if "train" in delta:  # a standalone bundle's: whole already, of the same network and settings
-        return delta | {key: value for key, value in train.items() if key not in ("run", "validate")}
+    if "train" in delta:  # a standalone bundle's: whole already; what this run changed goes into it
+        before = ConfigParser.load_config_file(str(root / "configs" / "train.yaml"))
+        return _changed(before, {key: value for key, value in train.items() if key != "run"}, delta)
     parser = ConfigParser(copy.deepcopy(train))
     for key, value in delta.items():
         merge_kv(parser, key, copy.deepcopy(value))
     return parser.config | {"checkpoint_file": MODEL}
+
+
+def _changed(before: Mapping[str, Any], after: Mapping[str, Any], target: Mapping[str, Any]) -> dict[str, Any]:
+    """`target` with what differs between `before` and `after`; of a list, what was appended."""
+    result = dict(target)
+    for key, new in after.items():
+        old, held = before.get(key), result.get(key)
+        if old == new and key in result:
+            continue
+        if isinstance(old, Mapping) and isinstance(new, Mapping) and isinstance(held, Mapping):
+            result[key] = _changed(old, new, held)
+        elif isinstance(old, list) and isinstance(new, list) and isinstance(held, list) and new[: len(old)] == old:
+            result[key] = held + new[len(old) :]
+        else:
+            result[key] = new
+    return result
 
 
 def _inference(train: dict[str, Any], root: Path) -> dict[str, Any]:

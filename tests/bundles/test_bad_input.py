@@ -133,6 +133,21 @@ def test_a_misspelt_key_is_refused(argument, words, tmp_path, monkeypatch, capfd
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [("batch_size=0", "batch_size"), ("workers=two", "workers"), ("precision=fp16", "precision"),
+     ("overwrite=yes", "overwrite"), ("early_stop=-1", "early_stop"), ("average_decay=1", "average_decay"),
+     ("held_out=2", "held_out"), ("epochs=0", "epochs"),
+     ("patch_size=[30,48,40]", r"patch of this size .*\[30, 48, 40\]")],
+)  # fmt: skip
+def test_a_setting_that_makes_no_sense_is_refused(setting, words, tmp_path, monkeypatch, capfd):
+    data = write_set(tmp_path / "data")
+    arguments = ["run", "hippocampus_mri", "train", setting, "--data", data, "--out", tmp_path / "out"]
+    status, message = refused(arguments, monkeypatch, capfd)
+    assert status == 2 and "[E903]" in message and re.search(words, message)
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_parameter_that_the_file_does_not_set_is_known(tmp_path, monkeypatch, capfd):
     arguments = ["run", "hippocampus_mri", "train", "train::trainer::non_blocking=true", "--data", tmp_path / "nowhere"]
     status, message = refused(arguments, monkeypatch, capfd)

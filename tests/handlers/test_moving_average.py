@@ -4,6 +4,7 @@ from engines import make_evaluator, make_trainer, network
 from ignite.engine import Events
 from monai.engines.utils import IterationEvents
 
+from medseg.errors import UsageError
 from medseg.handlers import EarlyStop, MovingAverage
 
 
@@ -40,7 +41,7 @@ def test_decay_zero_is_off():
     average = MovingAverage(net, 0.0, make_evaluator(net, []))
     make_trainer(net, average=average).run()
     assert not average.active
-    with pytest.raises(ValueError, match="decay"):
+    with pytest.raises(UsageError, match=r"E903.*average_decay.*found 1\.0"):
         MovingAverage(net, 1.0, make_evaluator(net, []))
 
 

@@ -4,6 +4,7 @@ import pytest
 import torch
 from monai.inferers import SlidingWindowInferer
 
+from medseg.errors import UsageError
 from medseg.inference import AutocastInferer, best_precision
 from medseg.inference.autocast import PRECISIONS
 
@@ -51,7 +52,7 @@ def test_gradients_flow(network):
 
 @pytest.mark.parametrize("precision", ["fp16", "", None, "float64"])
 def test_precisions_that_are_none(precision):
-    with pytest.raises(ValueError, match="precision is one of float32"):
+    with pytest.raises(UsageError, match=r"E903.*precision.*one of float32, bfloat16, float16; found "):
         AutocastInferer(precision=precision)
 
 

@@ -73,7 +73,7 @@ def test_counts_are_whole_numbers_above_0(value):
         validation_interval(5, value)
 
 
-@pytest.mark.parametrize("minutes", [0, -3, "ten"])
+@pytest.mark.parametrize("minutes", [0, -3, "ten", float("nan"), True])
 def test_a_budget_is_above_0(minutes):
     with pytest.raises(UsageError, match=r"E903.*minutes"):
         plan(minutes, network())

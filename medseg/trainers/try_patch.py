@@ -1,0 +1,30 @@
+"""Whether a network takes patches of a size, before anything is read or written."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from medseg.errors import Fault, UsageError
+
+
+def try_patch(network: torch.nn.Module, channels: int, patch_size: Sequence[int], device: torch.device) -> None:
+    """Predict one empty patch (2, `channels`, *`patch_size`), so that a size the network cannot take is refused early.
+
+    Raises:
+        UsageError: E903, with the network's own words.
+    """
+    training = network.training
+    try:
+        with torch.no_grad():
+            network.eval()(torch.zeros(2, channels, *patch_size, device=device))
+    except (RuntimeError, ValueError, TypeError) as error:
+        if isinstance(error, torch.OutOfMemoryError):
+            raise
+        reason = str(error).strip().splitlines()[0]
+        fix = "choose sides that the network's strides divide (their product, often 8, 16 or 32)"
+        fault = Fault("E903", f"the network cannot take a patch of this size ({reason})", fix, found=f"{patch_size}")
+        raise UsageError(fault) from error
+    finally:
+        network.train(training)

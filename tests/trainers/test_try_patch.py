@@ -1,0 +1,25 @@
+import pytest
+import torch
+from monai.networks.nets import DynUNet
+
+from medseg.errors import UsageError
+from medseg.trainers import try_patch
+
+CPU = torch.device("cpu")
+
+
+def network():
+    return DynUNet(3, 1, 2, [3, 3, 3], [1, 2, 2], [2, 2], filters=[4, 8, 8])
+
+
+def test_a_size_that_fits_leaves_the_network_as_it_was():
+    net = network().train()
+    before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
+    try_patch(net, 1, [8, 12, 4], CPU)
+    assert net.training and all(torch.equal(tensor, before[name]) for name, tensor in net.state_dict().items())
+
+
+@pytest.mark.parametrize(("channels", "size"), [(1, [8, 10, 8]), (2, [8, 8, 8])])
+def test_a_size_that_does_not_fit_is_refused(channels, size):
+    with pytest.raises(UsageError, match=r"E903.*the network cannot take a patch of this size \(.+\); found"):
+        try_patch(network(), channels, size, CPU)
