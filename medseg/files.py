@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from medseg.errors import Fault, MedsegError
+from medseg.errors import DataError, Fault, MedsegError
 
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
@@ -63,6 +63,30 @@ def write_text(path: str | Path, content: str) -> Path:
 def write_json(path: str | Path, content: Any) -> Path:
     """Write JSON atomically, keys in their own order, NaN refused (it is not JSON)."""
     return write_text(path, json.dumps(content, indent=1, allow_nan=False) + "\n")
+
+
+def read_json(path: str | Path) -> dict[str, Any]:
+    """The JSON object that a file of a run holds.
+
+    Raises:
+        DataError: E101 no such file, E105 a damaged one or one that holds something else.
+    """
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise DataError(Fault("E101", "no such file", "check the path", file=path)) from error
+    except (OSError, ValueError) as error:
+        raise DataError(Fault("E105", f"the file is damaged ({error})", "copy it again", "JSON", file=path)) from error
+    if not isinstance(content, dict):
+        fix = "copy the run's own file here"
+        raise DataError(Fault("E105", "not what a run writes", fix, "a JSON object", type(content).__name__, path))
+    return content
+
+
+def remove_leftovers(folder: str | Path) -> None:
+    """Remove what a killed process left of files it was writing in `folder`."""
+    for path in Path(folder).glob(".*.tmp"):
+        path.unlink(missing_ok=True)
 
 
 def write_csv(path: str | Path, rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None = None) -> Path:

@@ -5,7 +5,7 @@ from monai.engines import SupervisedEvaluator
 from monai.handlers import ValidationHandler
 from torch.utils.data import DataLoader
 
-from medseg.trainers import SupervisedTrainer
+from medseg.trainers import EpochSampler, SupervisedTrainer
 
 
 def batches(steps=3, loss_input=1.0):
@@ -18,6 +18,16 @@ def batches(steps=3, loss_input=1.0):
     ]
 
 
+class Drawn(list):
+    """Items that `EpochSampler` asks for; each epoch sees them with noise of its own."""
+
+    def __getitem__(self, key):
+        epoch, index = key
+        item = super().__getitem__(index)
+        noise = torch.randn(item["image"].shape, generator=torch.Generator().manual_seed(1000 * epoch + index))
+        return item | {"image": item["image"] + 0.1 * noise}
+
+
 def network():
     torch.manual_seed(0)
     return torch.nn.Conv3d(1, 1, 3, padding=1)
@@ -26,11 +36,13 @@ def network():
 def make_trainer(net=None, data=None, epochs=2, handlers=(), lr=0.1, evaluator=None, **kwargs):
     net = net or network()
     optimizer = torch.optim.SGD(net.parameters(), lr=lr, momentum=0.9)
+    data = batches() if data is None else data
+    loader = DataLoader(data, batch_size=1, sampler=EpochSampler(data) if isinstance(data, Drawn) else None)
     validation = [ValidationHandler(1, evaluator, True)] if evaluator is not None else []
     return SupervisedTrainer(
         networks={"model": net}, optimizers={"optimizer": optimizer}, device="cpu", max_epochs=epochs,
         schedulers={"scheduler": torch.optim.lr_scheduler.StepLR(optimizer, 2)},
-        train_data_loader=DataLoader(data or batches(), batch_size=1), loss_function=torch.nn.BCEWithLogitsLoss(),
+        train_data_loader=loader, loss_function=torch.nn.BCEWithLogitsLoss(),
         train_handlers=[*validation, *handlers], **kwargs,
     )  # fmt: skip
 

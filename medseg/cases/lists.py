@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -62,7 +61,7 @@ def evaluated_cases(cases: Mapping[str, Sequence[Item]], subset: str, run_dir: s
         fix = "subset=validate, or subset=test where the data set holds labelled test cases"
         raise UsageError(Fault("E903", "not a subset that can be scored", fix, "validate or test", found))
     split = Path(run_dir) / "split.json"
-    listed = json.loads(split.read_text(encoding="utf-8"))["train"] if split.is_file() else []
+    listed = files.read_json(split)["train"] if split.is_file() else []
     trained = {digest for item in listed for digest in item["digest"]["image"]}
     fix = "evaluate with the run's own seed and held_out, or on other data"
     faults = [

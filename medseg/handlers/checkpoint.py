@@ -1,13 +1,11 @@
-"""The last and the best state of a run, each file whole or not there."""
+"""The last and the best state of a run, each file whole or not there, and the way back to it."""
 
 from __future__ import annotations
 
-import hashlib
-import io
 import logging
 import math
 import os
-from collections.abc import Mapping
+import signal
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -16,40 +14,87 @@ import torch
 from ignite.engine import Engine, Events
 
 from medseg import files
+from medseg.errors import CheckpointError, Fault
+from medseg.handlers.checkpoint_file import pack_checkpoint, read_checkpoint
+from medseg.handlers.checkpoint_loader import fill_network
 from medseg.handlers.unwrapped import unwrapped
+from medseg.settings import switch, whole_number
 
 logger = logging.getLogger(__name__)
+
+LENGTHS = ("total_steps", "total_iters", "T_max")  # what a learning-rate schedule of fixed length calls its length
 
 
 class Checkpoint:
     """After each epoch ``last.pt`` (the one before is kept as ``last.prev.pt``); after a better validation ``best.pt``.
 
-    A file holds flat keys: the trainer's networks (``model``, …), optimizers and schedulers, ``epoch``, ``iteration``,
-    ``best_metric`` and a ``digest`` over all of it. ``model`` always predicts: with a moving average it is the average,
-    and the weights as trained stand under ``trained_model``. Loadable with ``torch.load(…, weights_only=True)`` and by
-    MONAI's ``CheckpointLoader(load_dict={"model": network})``.
+    A file holds flat keys: the trainer's `parts` (networks, optimizers, schedulers, the metric log, early stopping, …),
+    ``epoch``, ``iteration``, ``best_metric`` and a ``digest`` over all of it. ``model`` always predicts: with a moving
+    average it is the average, and the weights as trained stand under ``trained_model``. Loadable with
+    ``torch.load(…, weights_only=True)`` and by MONAI's ``CheckpointLoader(load_dict={"model": network})``.
 
-    Attach it after the `ValidationHandler`. A score that is not a number never replaces the best.
+    With `resume` the trainer goes on from ``last.pt`` (from ``last.prev.pt`` where that one is damaged), and ends as if
+    it had never stopped: samples and steps draw from pure functions of the seed, so that counters are all there is to
+    restore. SIGTERM is answered by a checkpoint and exit code 143.
+
+    Attach it last of all that belongs in a checkpoint, after the `ValidationHandler`, and in every process: the first
+    one writes and reads, the others are told. A score that is not a number never replaces the best.
 
     Args:
         output_dir: the run folder; files go to its ``checkpoints/``.
         evaluator: whose key metric decides which is best; None writes no ``best.pt``.
+        resume: go on from the checkpoint in `output_dir`, where there is one.
+        every: iterations between checkpoints within an epoch; 0 writes after epochs alone.
+
+    Raises:
+        CheckpointError: E105, every checkpoint there is damaged; E802, it is of another network; E804, of another run.
     """
 
-    def __init__(self, output_dir: str | Path, evaluator: Engine | None = None) -> None:
+    def __init__(
+        self, output_dir: str | Path, evaluator: Engine | None = None, resume: bool = False, every: int = 0
+    ) -> None:
         self.folder, self.evaluator = Path(output_dir) / "checkpoints", evaluator
+        self.resume, self.every = switch("resume", resume), whole_number("checkpoint_every", every, 0)
         self.best = -math.inf
 
     def attach(self, engine: Engine) -> None:
-        """Attach to a trainer that has ``networks``, ``optimizers``, ``schedulers`` and ``average``."""
-        engine.add_event_handler(Events.EPOCH_COMPLETED, self)
+        """Attach to a trainer of `medseg.trainers`."""
+        engine.add_event_handler(Events.STARTED, self._start)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self._within_epoch)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self._after_epoch)
         if self.evaluator is not None:
             self.evaluator.add_event_handler(Events.COMPLETED, self._compare, engine)
 
-    def __call__(self, engine: Engine) -> None:
+    def _start(self, engine: Engine) -> None:
+        if engine.state.epoch or not self.resume:  # a federated client goes on with the same engine
+            return
+        state = _from_first(self._newest() if engine.state.rank == 0 else None)
+        if state is None:
+            logger.info("no checkpoint in %s: training starts from the beginning", self.folder)
+        else:
+            self._restore(engine, state)
+
+    def _within_epoch(self, engine: Engine) -> None:
+        done = engine.state.iteration
+        if done % engine.state.epoch_length == 0:  # first its validation and its row in the log
+            return
+        stop = _any(engine.stopping, engine.state.device)
+        if stop or (self.every and done % self.every == 0):
+            self._write(engine)
+        if stop:
+            _leave(engine)
+
+    def _after_epoch(self, engine: Engine) -> None:
+        self._write(engine)
+        if _any(engine.stopping, engine.state.device) and engine.state.epoch < engine.state.max_epochs:
+            _leave(engine)
+
+    def _write(self, engine: Engine) -> None:
         """Write ``last.pt``; the one there before becomes ``last.prev.pt``."""
+        if engine.state.rank > 0:
+            return
         last, previous = self.folder / "last.pt", self.folder / "last.prev.pt"
-        content = _packed(self._state(engine))
+        content = pack_checkpoint(self._state(engine))
         if last.exists():
             link = self.folder / ".last.prev.pt.tmp"
             with suppress(FileNotFoundError):
@@ -62,42 +107,99 @@ class Checkpoint:
         value = float(evaluator.state.metrics[evaluator.state.key_metric_name])
         if value > self.best:  # false for NaN
             self.best = value
-            files.write_bytes(self.folder / "best.pt", _packed(self._state(trainer)))
+            if trainer.state.rank == 0:
+                files.write_bytes(self.folder / "best.pt", pack_checkpoint(self._state(trainer)))
 
     def _state(self, engine: Engine) -> dict[str, Any]:
-        networks = {name: unwrapped(network) for name, network in engine.networks.items()}
-        parts = {**networks, **engine.optimizers, **engine.schedulers}
-        state: dict[str, Any] = {name: part.state_dict() for name, part in parts.items()}
+        state: dict[str, Any] = {name: unwrapped(part).state_dict() for name, part in engine.parts.items()}
         if engine.average is not None and engine.average.active:
             state["trained_model"], state["model"] = engine.average.trained_state_dict(), engine.average.state_dict()
         state |= {"epoch": engine.state.epoch, "iteration": engine.state.iteration, "best_metric": self.best}
-        return state
+        if self.evaluator is not None:
+            kept = self.evaluator.state
+            state["best_validation"] = {"metric": float(kept.best_metric), "epoch": kept.best_metric_epoch}
+        return state | {"steps_an_epoch": engine.state.epoch_length}
+
+    def _newest(self) -> dict[str, Any] | None:
+        """The content of ``last.pt``, or of ``last.prev.pt``; None where there is neither."""
+        damaged: list[Fault] = []
+        for path in (self.folder / "last.pt", self.folder / "last.prev.pt"):
+            if not path.exists():
+                continue
+            try:
+                state = read_checkpoint(path)
+            except CheckpointError as error:
+                logger.warning("%s", error)
+                damaged += error.faults
+                continue
+            if damaged:
+                logger.warning("training goes on from %s, iteration %d", path, state["iteration"])
+            return state
+        if damaged:
+            raise CheckpointError(*damaged)
+        return None
+
+    def _restore(self, engine: Engine, state: dict[str, Any]) -> None:
+        if state["steps_an_epoch"] != engine.state.epoch_length:
+            raise _another_run("steps an epoch", engine.state.epoch_length, state["steps_an_epoch"], self.folder)
+        for name, part in engine.parts.items():
+            if name not in state:
+                raise _another_run("its parts", name, ", ".join(state), self.folder)
+            if isinstance(part, torch.nn.Module):
+                trained = "trained_model" if name == "model" and "trained_model" in state else name
+                fill_network(part, state[trained], self.folder / "last.pt")
+            else:
+                _refuse_another_length(name, part.state_dict(), state[name], self.folder)
+                part.load_state_dict(state[name])
+        if engine.average is not None and "trained_model" in state:
+            engine.average.load_state_dict(state["model"])
+        if self.evaluator is not None and "best_validation" in state:
+            self.evaluator.state.best_metric = state["best_validation"]["metric"]
+            self.evaluator.state.best_metric_epoch = state["best_validation"]["epoch"]
+        self.best = state["best_metric"]
+        engine.state.iteration = state["iteration"]
+        engine.state.epoch = state["iteration"] // engine.state.epoch_length  # the engine adds one when it starts one
+        logger.info("training goes on after iteration %d of epoch %d", state["iteration"], state["epoch"])
 
 
-def content_digest(state: Any) -> str:
-    """BLAKE2b-128 over every key, number and tensor of a checkpoint but its ``digest``, in hex."""
-    digest = hashlib.blake2b(digest_size=16)
-    _feed(digest, {key: value for key, value in state.items() if key != "digest"})
-    return digest.hexdigest()
+def _refuse_another_length(name: str, own: Any, saved: Any, folder: Path) -> None:
+    """A schedule planned for another length has other learning rates from its first step on."""
+    for key in LENGTHS:
+        if key in own and own[key] != saved.get(key):
+            raise _another_run(f"{name}.{key}", own[key], saved.get(key), folder)
 
 
-def _packed(state: dict[str, Any]) -> bytes:
-    stream = io.BytesIO()
-    torch.save(state | {"digest": content_digest(state)}, stream)
-    return stream.getvalue()
+def _another_run(what: str, own: Any, saved: Any, folder: Path) -> CheckpointError:
+    fix = (
+        "resume with the settings of the run, or train anew in another output_dir; a schedule of fixed length cannot "
+        "be made longer afterwards, a constant or stepwise one can"
+    )
+    return CheckpointError(Fault("E804", f"the checkpoint is of a run with another {what}", fix, str(own), str(saved),
+                                 folder / "last.pt"))  # fmt: skip
 
 
-def _feed(digest: Any, value: Any) -> None:
-    if isinstance(value, torch.Tensor):
-        tensor = value.detach().cpu().contiguous()
-        digest.update(f"{tensor.dtype}{tuple(tensor.shape)}".encode())
-        digest.update(tensor.flatten().view(torch.uint8).numpy().data)
-    elif isinstance(value, Mapping):
-        for key, part in value.items():
-            digest.update(repr(key).encode())
-            _feed(digest, part)
-    elif isinstance(value, (list, tuple)):
-        for part in value:
-            _feed(digest, part)
-    else:
-        digest.update(repr(value).encode())
+def _leave(engine: Engine) -> None:
+    message = "stopped by SIGTERM after iteration %d, checkpoint written; go on with resume=true (--resume True)"
+    logger.warning(message, engine.state.iteration)
+    raise SystemExit(128 + signal.SIGTERM)
+
+
+def _several() -> bool:
+    return torch.distributed.is_available() and torch.distributed.is_initialized()
+
+
+def _any(flag: bool, device: torch.device) -> bool:
+    """Whether any process says yes; all of them get the same answer."""
+    if not _several():
+        return flag
+    value = torch.tensor([float(flag)], device=device)
+    torch.distributed.all_reduce(value, torch.distributed.ReduceOp.MAX)
+    return bool(value.item())
+
+
+def _from_first(value: Any) -> Any:
+    """What the first process has."""
+    values = [value]
+    if _several():
+        torch.distributed.broadcast_object_list(values)
+    return values[0]

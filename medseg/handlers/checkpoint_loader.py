@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import torch
 from ignite.engine import Engine, Events
 
 from medseg.errors import CheckpointError, Fault
-from medseg.handlers.checkpoint import content_digest
+from medseg.handlers.checkpoint_file import read_checkpoint
 from medseg.handlers.unwrapped import unwrapped
 
 
@@ -37,7 +38,11 @@ class CheckpointLoader:
 
 def load_weights(path: str | Path, network: torch.nn.Module, map_location: Any = "cpu") -> None:
     """Load a checkpoint's ``model`` (or a bare state dict) into `network`; see `CheckpointLoader`."""
-    weights = read_weights(path, map_location)
+    fill_network(network, read_weights(path, map_location), path)
+
+
+def fill_network(network: torch.nn.Module, weights: Mapping[str, torch.Tensor], path: str | Path) -> None:
+    """Put `weights`, which came from `path`, into `network`: all of them or CheckpointError E802."""
     network = unwrapped(network)
     own = network.state_dict()
     wrong = [name for name in own if name not in weights or weights[name].shape != own[name].shape]
@@ -52,18 +57,7 @@ def load_weights(path: str | Path, network: torch.nn.Module, map_location: Any =
 
 def read_weights(path: str | Path, map_location: Any = "cpu") -> dict[str, torch.Tensor]:
     """The tensors of a checkpoint's ``model``, or of a bare state dict."""
-    if not Path(path).is_file():
-        fix = "train first, or pass --checkpoint_file"
-        raise CheckpointError(Fault("E101", "no checkpoint at this path", fix, file=path))
-    try:
-        content = torch.load(path, map_location=map_location, weights_only=True)
-    except Exception as error:  # damaged bytes make the reader fail in many ways
-        fix = "use another checkpoint (last.prev.pt, best.pt)"
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise CheckpointError(Fault("E105", f"the checkpoint cannot be read ({reason})", fix, file=path)) from error
-    if isinstance(content, dict) and "digest" in content and content_digest(content) != content["digest"]:
-        fix = "use another checkpoint (last.prev.pt, best.pt)"
-        raise CheckpointError(Fault("E105", "the checkpoint's content does not match its digest", fix, file=path))
+    content = read_checkpoint(path, map_location)
     weights = content.get("model", content) if isinstance(content, dict) else {}
     if not weights or not all(isinstance(value, torch.Tensor) for value in weights.values()):
         fix = "pass a checkpoint written by medseg, or a state dict"

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from ignite.engine import Engine
-from monai.handlers import EarlyStopHandler
+import math
+
+from ignite.engine import Engine, Events
+from ignite.handlers import EarlyStopping
 
 from medseg.handlers.case_scores import key_metric
 from medseg.settings import whole_number
 
 
 class EarlyStop:
-    """MONAI's `EarlyStopHandler` on the evaluator's key metric, attachable to the trainer itself.
+    """ignite's `EarlyStopping` on the evaluator's key metric, attachable to the trainer itself and kept in checkpoints.
 
-    (In a configuration MONAI's own needs the trainer, whose handlers it is one of.)
+    (In a configuration MONAI's `EarlyStopHandler` needs the trainer, whose handlers it is one of.) A score that is not
+    a number counts as no better.
 
     Args:
         patience: validations without a better score before training stops.
@@ -26,5 +29,11 @@ class EarlyStop:
         self.patience, self.evaluator = whole_number("early_stop", patience), evaluator
 
     def attach(self, engine: Engine) -> None:
-        """Attach to a trainer."""
-        EarlyStopHandler(self.patience, key_metric, trainer=engine).attach(self.evaluator)
+        """Attach to a trainer of `medseg.trainers`."""
+        engine.parts["early_stop"] = EarlyStopping(self.patience, _comparable, engine)
+        self.evaluator.add_event_handler(Events.COMPLETED, engine.parts["early_stop"])
+
+
+def _comparable(evaluator: Engine) -> float:
+    score = key_metric(evaluator)
+    return -math.inf if math.isnan(score) else score

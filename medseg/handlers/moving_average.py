@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from ignite.engine import Engine, Events
 from monai.engines.utils import IterationEvents
@@ -28,7 +30,6 @@ class MovingAverage:
     def __init__(self, network: torch.nn.Module, decay: float, evaluator: Engine) -> None:
         self.network, self.evaluator = network, evaluator
         self.decay = decay and number("average_decay", decay, 0.0, 1.0)
-        self.steps = 0
         self._average: dict[str, torch.Tensor] = {}
         self._trained: dict[str, torch.Tensor] = {}
 
@@ -40,6 +41,11 @@ class MovingAverage:
     def state_dict(self) -> dict[str, torch.Tensor]:
         """The averaged weights, named as the network names them."""
         return dict(self._average)
+
+    def load_state_dict(self, weights: Mapping[str, torch.Tensor]) -> None:
+        """Take averaged weights, of a run that goes on; without an average there is nothing to take."""
+        if self.decay:
+            self._average = {name: tensor.detach().clone() for name, tensor in weights.items()}
 
     def trained_state_dict(self) -> dict[str, torch.Tensor]:
         """The weights as trained, also while the averaged ones stand in the network."""
@@ -58,8 +64,8 @@ class MovingAverage:
         if not self._average:
             self._average = {name: tensor.detach().clone() for name, tensor in current.items()}
             return
-        self.steps += 1
-        decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
+        step = engine.state.iteration - 1
+        decay = min(self.decay, (1 + step) / (10 + step))
         real = [name for name, tensor in current.items() if tensor.is_floating_point()]
         torch._foreach_lerp_([self._average[name] for name in real], [current[name] for name in real], 1.0 - decay)
         for name in current.keys() - set(real):

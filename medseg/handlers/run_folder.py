@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import hashlib
 import json
+import logging
 import math
 import platform
 import shutil
@@ -28,23 +29,31 @@ from medseg.settings import switch
 
 CONTENTS = ("bundle", "checkpoints", "figures", "predictions", "previews", "cases.csv", "config.yaml",
             "log.csv", "record.json", "report.html", "split.json")  # fmt: skip
+FIRST = {"config.yaml", "log.csv", "previews", "record.json", "split.json"}  # what a run writes before a checkpoint
+DECIDE = ("seed", "batch_size", "precision", "steps_an_epoch", "data_fingerprint", "network", "parameters")
+ROUND = ("device", "threads", "versions")  # what changes the last digits of a result
+
+logger = logging.getLogger(__name__)
 
 
 class RunFolder:
     """Write ``config.yaml``, ``split.json``, ``record.json`` and ``log.csv`` of a training run.
 
-    Nothing is written before training starts, so that a refused run leaves nothing behind.
+    Nothing is written before training starts, so that a refused run leaves nothing behind. With `resume` the run that
+    the folder holds goes on: its data and settings must be the same, and rows of the log that are newer than its
+    checkpoint go.
 
     Args:
         output_dir: the run folder; it must not hold a run already, unless `overwrite` (which removes that run).
         config: the merged configuration as run.
         cases: what `medseg.cases.split_cases` gave.
         evaluator: the validation engine whose metrics go into the log.
+        resume: go on with the run that the folder holds, where there is one.
         settings: what else the record should hold (the seed, the number of workers, …).
         bundle_root: the bundle's folder, from which the standalone bundle will be made.
 
     Raises:
-        TrainingError: E503, when the folder holds a run already.
+        TrainingError: E503, when the folder holds a run already; E804, when it is not this run that should go on.
         UsageError: E901, when `bundle_root` is not a bundle's folder; E903, when `overwrite` is neither True nor False.
     """
 
@@ -55,11 +64,13 @@ class RunFolder:
         cases: Mapping[str, Sequence[Mapping[str, Any]]],
         evaluator: Engine,
         overwrite: bool = False,
+        resume: bool = False,
         settings: Mapping[str, Any] | None = None,
         bundle_root: str | Path | None = None,
     ) -> None:
         self.folder, self.config, self.cases, self.evaluator = Path(output_dir), config, cases, evaluator
-        self.overwrite, self.settings = switch("overwrite", overwrite), dict(settings or {})
+        self.overwrite, self.resume = switch("overwrite", overwrite), switch("resume", resume)
+        self.settings = dict(settings or {})
         self.bundle_root = bundle_root
         self.rows: list[dict[str, Any]] = []
         self.losses: list[float] = []
@@ -67,7 +78,8 @@ class RunFolder:
         self.begun = 0.0
 
     def attach(self, engine: Engine) -> None:
-        """Attach to a trainer, after its `ValidationHandler`."""
+        """Attach to a trainer of `medseg.trainers`, after its `ValidationHandler`."""
+        engine.parts["log"] = self
         engine.add_event_handler(Events.STARTED, self._start)
         engine.add_event_handler(Events.EPOCH_STARTED, self._begin_epoch)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._add_loss)
@@ -78,24 +90,48 @@ class RunFolder:
     def _start(self, engine: Engine) -> None:
         if engine.state.epoch:  # a federated client goes on with the same engine
             return
-        self._claim()
-        self.started, self.clock = _utc(), time.monotonic()
+        self._refuse_wrong_root()
+        self.clock = time.monotonic()
+        split = {subset: [_listed(item) for item in items] for subset, items in self.cases.items()}
+        self.record = self._facts(engine, split)
+        checkpoints = self.folder / "checkpoints"
+        if self.resume and ((checkpoints / "last.pt").exists() or (checkpoints / "last.prev.pt").exists()):
+            self._continue()
+        else:
+            self._claim()
+        for folder in (self.folder, checkpoints):
+            files.remove_leftovers(folder)
         text = yaml.safe_dump(_plain(self.config), sort_keys=False, allow_unicode=True)
         files.write_text(self.folder / "config.yaml", text)
-        split = {subset: [_listed(item) for item in items] for subset, items in self.cases.items()}
         files.write_json(self.folder / "split.json", {"seed": self.settings.get("seed")} | split)
-        digests = sorted(json.dumps(item["digest"]) for items in split.values() for item in items)
-        self.fingerprint = hashlib.blake2b("".join(digests).encode(), digest_size=16).hexdigest()
-        self._write_record(engine, finished=None)
+        files.write_json(self.folder / "record.json", self.record)
 
-    def _claim(self) -> None:
+    def _refuse_wrong_root(self) -> None:
         if self.bundle_root is not None and not (Path(self.bundle_root) / "configs" / "train.yaml").is_file():
             fix = "run inside the bundle's folder, or pass --bundle_root <that folder>"
             raise UsageError(Fault("E901", "bundle_root is not a bundle's folder", fix, "configs/train.yaml in it",
                                    file=self.bundle_root))  # fmt: skip
+
+    def _continue(self) -> None:
+        """Take over the record of the run that goes on, if it is this one."""
+        before = files.read_json(self.folder / "record.json")
+        other = [name for name in DECIDE if before.get(name) != self.record.get(name)]
+        if other:
+            fix = "resume with the data and settings of the run, or choose another output_dir"
+            own, theirs = (", ".join(f"{name} {facts.get(name)}" for name in other) for facts in (self.record, before))
+            raise TrainingError(Fault("E804", "the folder holds a run of other data or settings", fix, own, theirs,
+                                      self.folder))  # fmt: skip
+        for name in ROUND:
+            if before.get(name) != self.record[name]:
+                message = "%s was %s and is %s: training goes on, but no longer bit for bit"
+                logger.warning(message, name, before.get(name), self.record[name])
+        self.record |= {"started": before["started"], "resumed": [*before.get("resumed", []), _utc()]}
+
+    def _claim(self) -> None:
         held = [name for name in CONTENTS if (self.folder / name).exists()]
-        if held and not self.overwrite:
-            fix = "choose another output_dir, or pass overwrite=true (--overwrite True) to remove that run"
+        unfinished = self.resume and set(held) <= FIRST  # killed before its first checkpoint
+        if held and not self.overwrite and not unfinished:
+            fix = "choose another output_dir, or pass resume=true to go on with it, or overwrite=true to remove it"
             raise TrainingError(Fault("E503", "the output folder already holds a run", fix, "an empty or new folder",
                                       ", ".join(held[:4]), self.folder))  # fmt: skip
         for name in held:
@@ -103,7 +139,7 @@ class RunFolder:
             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
     def _begin_epoch(self, engine: Engine) -> None:
-        self.begun, self.losses, self.validated = time.monotonic(), [], {}
+        self.begun = time.monotonic()
 
     def _add_loss(self, engine: Engine) -> None:
         self.losses.append(float(engine.state.output[0][CommonKeys.LOSS]))
@@ -117,24 +153,44 @@ class RunFolder:
                "loss": math.fsum(self.losses) / len(self.losses), "learning_rate": rates[0],
                "seconds": round(time.monotonic() - self.begun, 3)}  # fmt: skip
         self.rows.append(row | self.validated)
+        self.losses, self.validated = [], {}
+        self._write_log()
+
+    def _write_log(self) -> None:
         columns = list(dict.fromkeys(key for each in self.rows for key in each))
         files.write_csv(self.folder / "log.csv", self.rows, columns)
 
-    def _finish(self, engine: Engine) -> None:
-        self._write_record(engine, finished=_utc())
+    def state_dict(self) -> dict[str, Any]:
+        """The rows so far and the losses of an epoch that is not complete."""
+        return {"rows": [dict(row) for row in self.rows], "losses": list(self.losses)}
 
-    def _write_record(self, engine: Engine, finished: str | None) -> None:
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from these rows and losses; newer rows are dropped."""
+        self.rows, self.losses = [dict(row) for row in state["rows"]], list(state["losses"])
+        if self.rows:
+            self._write_log()
+        else:
+            (self.folder / "log.csv").unlink(missing_ok=True)
+
+    def _finish(self, engine: Engine) -> None:
+        self.record |= {"finished": _utc(), "wall_seconds": round(time.monotonic() - self.clock, 1)}
+        files.write_json(self.folder / "record.json", self.record)
+
+    def _facts(self, engine: Engine, split: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, Any]:
+        """What ``record.json`` says of a run that begins."""
         network = unwrapped(engine.network)
-        files.write_json(self.folder / "record.json", {
-            "started": self.started, "finished": finished, "wall_seconds": round(time.monotonic() - self.clock, 1),
+        digests = sorted(json.dumps(item["digest"]) for items in split.values() for item in items)
+        return {
+            "started": _utc(), "finished": None, "wall_seconds": None,
             **self.settings, "epochs": engine.state.max_epochs, "steps_an_epoch": engine.state.epoch_length,
-            "cases": {subset: len(items) for subset, items in self.cases.items()},
-            "data_fingerprint": self.fingerprint, "network": type(network).__name__,
+            "cases": {subset: len(items) for subset, items in split.items()},
+            "data_fingerprint": hashlib.blake2b("".join(digests).encode(), digest_size=16).hexdigest(),
+            "network": type(network).__name__,
             "parameters": sum(parameter.numel() for parameter in network.parameters()),
             "device": _device(engine.state.device), "threads": torch.get_num_threads(),
             "versions": {"medseg": medseg.__version__, "monai": monai.__version__, "torch": torch.__version__,
                          "numpy": np.__version__, "python": platform.python_version()},
-        })  # fmt: skip
+        }  # fmt: skip
 
 
 def _utc() -> str:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from medseg import files
 from medseg.errors import DataError, Fault
 from medseg.files import FORMULA_STARTS
 from medseg.metrics.scores import METRICS
@@ -76,8 +76,8 @@ def read_run(run_dir: str | Path) -> RunFolder:
         path=path,
         log=log,
         cases=cases,
-        split=_read_json(path / "split.json"),
-        record=_read_json(path / "record.json"),
+        split=_json_or_nothing(path / "split.json"),
+        record=_json_or_nothing(path / "record.json"),
         config=_read_text(path / "config.yaml"),
         previews=_find_previews(path / "previews"),
         missing=missing,
@@ -91,16 +91,8 @@ def _read_text(path: Path) -> str:
         raise DataError(Fault("E105", f"cannot be read ({error})", "copy it again", "UTF-8 text", file=path)) from error
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    text = _read_text(path)
-    try:
-        content = json.loads(text) if text else {}
-    except json.JSONDecodeError as error:
-        raise DataError(Fault("E105", f"the file is damaged ({error})", "copy it again", "JSON", file=path)) from error
-    if not isinstance(content, dict):
-        fix = "copy the run's own file here"
-        raise DataError(Fault("E105", "not what a run writes", fix, "a JSON object", type(content).__name__, path))
-    return content
+def _json_or_nothing(path: Path) -> dict[str, Any]:
+    return files.read_json(path) if path.exists() else {}
 
 
 def _read_table(path: Path, required: Sequence[str]) -> Rows:

@@ -8,12 +8,14 @@ import math
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 import torch
 from monai.engines.utils import default_prepare_batch
 from monai.inferers import Inferer
 from torch.utils.data import DataLoader
 
+from medseg import files
 from medseg.settings import number, whole_number
 
 logger = logging.getLogger(__name__)
@@ -33,6 +35,7 @@ def plan_epochs(
     val_inferer: Inferer | None = None,
     val_dataset: Sequence[Mapping[str, torch.Tensor]] = (),
     validations: int = 0,
+    resume_dir: str | Path | None = None,
 ) -> int:
     """How many epochs to train.
 
@@ -41,6 +44,7 @@ def plan_epochs(
         minutes: a time budget for training and validation. A few steps (loading, forward, backward, optimiser) are
             timed on a copy of the network, and so is the prediction of one validation case.
         val_inferer, val_dataset, validations: how a case is predicted, the cases, and how often they will be.
+        resume_dir: a run folder; a budget is then what its ``record.json`` says it became, where there is one.
 
     Raises:
         UsageError: E903, `epochs` is no whole number above 0, or `minutes` no number above 0.
@@ -48,6 +52,9 @@ def plan_epochs(
     if minutes is None:
         return whole_number("epochs", epochs)
     number("minutes", minutes, 0.0, math.inf)
+    record = None if resume_dir is None else Path(resume_dir) / "record.json"
+    if record is not None and record.is_file():
+        return _agreed(whole_number("epochs", files.read_json(record).get("epochs")))
     copied = copy.deepcopy(network)
     step = _seconds_a_step(copied.train(), inferer, loss, dataloader, device)
     validation = len(val_dataset) * _seconds_a_case(copied.eval(), val_inferer, val_dataset, device)

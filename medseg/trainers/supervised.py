@@ -14,6 +14,7 @@ from monai.utils import CommonKeys
 from medseg.errors import Fault, TrainingError
 from medseg.seeds import pure_seed
 from medseg.trainers.sampler import EpochSampler
+from medseg.trainers.sigterm import noticed_sigterm
 
 
 class SupervisedTrainer(monai.engines.SupervisedTrainer):
@@ -27,6 +28,11 @@ class SupervisedTrainer(monai.engines.SupervisedTrainer):
         clip_norm: largest norm of all gradients together; None does not clip.
         seed: step i draws from (seed, i), so that no random state has to be saved.
         kwargs: MONAI's own arguments (``max_epochs``, ``train_data_loader``, ``loss_function``, …).
+
+    Attributes:
+        parts: by name, everything with a ``state_dict`` that belongs in a checkpoint: the networks, optimizers,
+            schedulers, the gradient scaler; handlers add what is theirs.
+        stopping: whether SIGTERM asks training to stop; `medseg.handlers.Checkpoint` does so.
 
     Raises:
         TrainingError: E801, when the loss is not finite; no optimiser step is made with it.
@@ -44,7 +50,11 @@ class SupervisedTrainer(monai.engines.SupervisedTrainer):
     ) -> None:
         self.networks, self.optimizers, self.schedulers = dict(networks), dict(optimizers), dict(schedulers or {})
         self.average, self.clip_norm, self.seed = average, clip_norm, seed
+        self.parts: dict[str, Any] = {**self.networks, **self.optimizers, **self.schedulers}
+        self.stopping = False
         super().__init__(network=networks["model"], optimizer=optimizers["optimizer"], **kwargs)
+        if self.scaler is not None:
+            self.parts["scaler"] = self.scaler
         self.add_event_handler(Events.EPOCH_STARTED, _set_epoch)
         self.add_event_handler(Events.ITERATION_STARTED, _seed_step)
         self.add_event_handler(IterationEvents.LOSS_COMPLETED, _refuse_bad_loss)
@@ -54,10 +64,17 @@ class SupervisedTrainer(monai.engines.SupervisedTrainer):
             average.attach(self)
 
 
+    def run(self) -> None:  # type: ignore[override]
+        """Train until the last epoch."""
+        with noticed_sigterm(self):
+            super().run()
+
+
 def _set_epoch(engine: Engine) -> None:
     sampler = getattr(engine.data_loader, "sampler", None)
     if isinstance(sampler, EpochSampler):
-        sampler.epoch = engine.state.epoch
+        done = engine.state.iteration % engine.state.epoch_length
+        sampler.epoch, sampler.skip = engine.state.epoch, done * engine.data_loader.batch_size
 
 
 def _seed_step(engine: Engine) -> None:

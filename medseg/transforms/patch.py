@@ -35,7 +35,8 @@ class RandAffinePatchd(MapTransform, Randomizable):
         shear: largest shear factor.
         translate: largest shift of the centre, as a fraction of the patch.
         mirror_axes: axes mirrored with probability 1/2 each.
-        elastic_voxels: largest standard deviation of a smooth random displacement, drawn at points 10 voxels apart.
+        elastic_voxels: largest standard deviation of a smooth random displacement, drawn at points 10 voxels apart; one
+            for all axes or one for each.
     """
 
     def __init__(
@@ -51,14 +52,14 @@ class RandAffinePatchd(MapTransform, Randomizable):
         shear: float = 0.0,
         translate: float = 0.0,
         mirror_axes: Sequence[int] = (),
-        elastic_voxels: float = 0.0,
+        elastic_voxels: float | Sequence[float] = 0.0,
         allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, allow_missing_keys)
         self.label_key, self.patch_size, self.foreground = label_key, tuple(patch_size), foreground
         self.affine_prob, self.rotate = affine_prob, np.deg2rad(np.asarray(rotate_degrees, dtype=np.float64))
         self.scale, self.scale_axes, self.shear, self.translate = tuple(scale), scale_axes, shear, translate
-        self.mirror_axes, self.elastic_voxels = tuple(mirror_axes), elastic_voxels
+        self.mirror_axes, self.elastic_voxels = tuple(mirror_axes), np.broadcast_to(elastic_voxels, 3)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Replace each key by its patch; all keys share one draw."""
@@ -102,10 +103,10 @@ class RandAffinePatchd(MapTransform, Randomizable):
 
     def _draw_bend(self) -> torch.Tensor | None:
         """(1, 3, *points) displacements in voxels of the volume, or None."""
-        if self.elastic_voxels <= 0.0 or self.R.random() >= self.affine_prob:
+        if not self.elastic_voxels.any() or self.R.random() >= self.affine_prob:
             return None
         points = [max(2, round(size / 10)) for size in self.patch_size]
-        spread = self.R.uniform(0, self.elastic_voxels)
+        spread = self.R.uniform(0, 1) * self.elastic_voxels.reshape(1, 3, 1, 1, 1)
         return torch.from_numpy(self.R.normal(0, spread, (1, 3, *points)))
 
     def _draw_centre(self, label: npt.NDArray) -> Matrix:

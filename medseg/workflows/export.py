@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import csv
 import io
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ OWN = {"bundle_root", "dataset_dir", "output_dir", "overwrite", "checkpoint_file
        "initialize", "run", "finalize"}  # fmt: skip
 # What belongs to the machine or to one run, as a fresh bundle has it.
 PLACES = {"bundle_root": ".", "dataset_dir": None, "output_dir": "$@bundle_root + '/runs/train'", "cache_dir": None,
-          "overwrite": False}  # fmt: skip
+          "overwrite": False, "resume": False}  # fmt: skip
 MODEL = "$@bundle_root + '/models/model.pt'"
 COPIED = ("LICENSE", "configs/logging.conf")
 
@@ -104,9 +103,9 @@ def shared_ids(inference: Mapping[str, Any], train: Mapping[str, Any]) -> dict[s
 
 
 def _metadata(run_dir: Path, root: Path, train: dict[str, Any]) -> dict[str, Any]:
-    metadata = json.loads((root / "configs" / "metadata.json").read_text(encoding="utf-8"))
+    metadata = files.read_json(root / "configs" / "metadata.json")
     with open(run_dir / "log.csv", newline="", encoding="utf-8") as stream:
         last = list(csv.DictReader(stream))[-1]  # of the weights that are exported
     scores = {key: float(value) for key, value in last.items() if key.startswith("val_") and value}
-    record = json.loads((run_dir / "record.json").read_text(encoding="utf-8"))
+    record = files.read_json(run_dir / "record.json")
     return metadata | {"label_names": train["labels"], "scores": scores, "cases": record["cases"]}

@@ -28,7 +28,8 @@ def test_last_and_the_one_before_and_best(tmp_path):
     last, previous, best = (read(tmp_path / "checkpoints" / f"{name}.pt") for name in ("last", "last.prev", "best"))
     assert [state["epoch"] for state in (last, previous, best)] == [3, 2, 2]
     assert best["best_metric"] == 0.9 == last["best_metric"]
-    assert {"model", "optimizer", "scheduler", "epoch", "iteration", "best_metric", "digest"} == set(last)
+    assert {"model", "optimizer", "scheduler", "epoch", "iteration", "best_metric", "best_validation", "digest",
+            "steps_an_epoch"} == set(last)  # fmt: skip
     assert all(torch.equal(tensor, last["model"][name]) for name, tensor in net.state_dict().items())
     assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == ["best.pt", "last.prev.pt", "last.pt"]
 

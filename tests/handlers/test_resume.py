@@ -1,0 +1,191 @@
+"""Going on from a checkpoint: what is taken over, what is refused."""
+
+import errno
+import json
+import os
+
+import pytest
+import torch
+from engines import Drawn, batches, make_evaluator, make_trainer, network
+from monai.engines.utils import IterationEvents
+
+from medseg import files
+from medseg.errors import CheckpointError, MedsegError, TrainingError, UsageError
+from medseg.handlers import Checkpoint, EarlyStop, MovingAverage, RunFolder
+from medseg.handlers.checkpoint_file import content_digest, read_checkpoint
+
+
+class Stopped(Exception):
+    """Training ends as a killed process ends it: nothing more is written."""
+
+
+class StopAt:
+    def __init__(self, iteration):
+        self.iteration = iteration
+
+    def attach(self, engine):
+        def stop(trainer):
+            if trainer.state.iteration == self.iteration:
+                raise Stopped
+
+        engine.add_event_handler(IterationEvents.FORWARD_COMPLETED, stop)
+
+
+def train(folder, epochs=4, scores=None, stop_at=None, resume=False, net=None, seed=0, every=1, decay=0.9, data=None):
+    net = net or network()
+    evaluator = make_evaluator(net, scores or [0.1, 0.5, 0.3, 0.2, 0.6, 0.7])
+    settings = {"seed": seed, "batch_size": 1, "precision": "float32"}
+    handlers = [RunFolder(folder, {}, {}, evaluator, resume=resume, settings=settings), EarlyStop(9, evaluator),
+                Checkpoint(folder, evaluator, resume=resume, every=every)]  # fmt: skip
+    if stop_at:
+        handlers.append(StopAt(stop_at))
+    average = MovingAverage(net, decay, evaluator)
+    trainer = make_trainer(net, data or Drawn(batches(3)), epochs, handlers, evaluator=evaluator, average=average)
+    if stop_at is None:
+        trainer.run()
+        return trainer
+    with pytest.raises(Stopped):
+        trainer.run()
+    return trainer
+
+
+def outcome(folder, name="last"):
+    state = read_checkpoint(folder / "checkpoints" / f"{name}.pt")
+    for row in state["log"]["rows"]:
+        del row["seconds"]
+    return content_digest(state)
+
+
+@pytest.mark.parametrize("stop_at", [2, 3, 4, 6, 7, 11])
+def test_a_stopped_run_ends_as_one_that_was_not(stop_at, tmp_path):
+    train(tmp_path / "whole")
+    train(tmp_path / "stopped", stop_at=stop_at)
+    done = (stop_at - 1) // 3  # validations that are not repeated
+    train(tmp_path / "stopped", resume=True, scores=[0.1, 0.5, 0.3, 0.2][done:])
+    for name in ("last", "best", "last.prev"):
+        assert outcome(tmp_path / "stopped", name) == outcome(tmp_path / "whole", name)
+
+
+def test_without_checkpoints_within_epochs_the_epoch_is_repeated(tmp_path):
+    train(tmp_path / "whole")
+    train(tmp_path / "stopped", stop_at=8, every=0)
+    assert read_checkpoint(tmp_path / "stopped" / "checkpoints" / "last.pt")["iteration"] == 6
+    train(tmp_path / "stopped", resume=True, scores=[0.3, 0.2])
+    assert outcome(tmp_path / "stopped") == outcome(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("epochs", [4, 2])
+def test_a_finished_run_is_left_as_it_is(epochs, tmp_path):
+    train(tmp_path, epochs=4)
+    before = outcome(tmp_path)
+    train(tmp_path, epochs=epochs, resume=True, scores=[0.0])
+    assert outcome(tmp_path) == before
+
+
+def test_nothing_to_go_on_from_is_a_beginning(tmp_path):
+    train(tmp_path / "new", resume=True)
+    train(tmp_path / "whole")
+    train(tmp_path / "early", stop_at=1)  # killed before the first checkpoint
+    assert not (tmp_path / "early" / "checkpoints").exists()
+    train(tmp_path / "early", resume=True)
+    assert outcome(tmp_path / "new") == outcome(tmp_path / "early") == outcome(tmp_path / "whole")
+
+
+def test_a_folder_of_something_else_is_not_cleared(tmp_path):
+    (tmp_path / "predictions").mkdir()
+    with pytest.raises(TrainingError, match="E503"):
+        train(tmp_path, resume=True)
+    assert (tmp_path / "predictions").exists()
+
+
+def test_a_damaged_last_checkpoint_falls_back_with_a_warning(tmp_path, caplog):
+    train(tmp_path / "whole")
+    train(tmp_path / "run", stop_at=8)
+    last = tmp_path / "run" / "checkpoints" / "last.pt"
+    last.write_bytes(last.read_bytes()[:-100])
+    train(tmp_path / "run", resume=True, scores=[0.3, 0.2])
+    assert "E105" in caplog.text and "goes on from" in caplog.text and "last.prev.pt, iteration 6" in caplog.text
+    assert outcome(tmp_path / "run") == outcome(tmp_path / "whole")
+
+
+def test_only_damaged_checkpoints_are_an_error(tmp_path):
+    train(tmp_path, stop_at=8)
+    for name in ("last", "last.prev"):
+        (tmp_path / "checkpoints" / f"{name}.pt").write_bytes(b"nothing")
+    with pytest.raises(CheckpointError, match=r"(?s)last\.pt.*last\.prev\.pt"):
+        train(tmp_path, resume=True)
+    assert (tmp_path / "checkpoints" / "last.pt").read_bytes() == b"nothing"
+
+
+def test_a_better_best_is_not_replaced_by_a_worse_one(tmp_path):
+    train(tmp_path, epochs=2, scores=[0.8, 0.5])
+    best = (tmp_path / "checkpoints" / "best.pt").read_bytes()
+    trainer = train(tmp_path, epochs=4, resume=True, scores=[0.7, 0.79])
+    assert (tmp_path / "checkpoints" / "best.pt").read_bytes() == best
+    assert trainer.parts["early_stop"].counter == 3 and trainer.parts["early_stop"].best_score == 0.8
+
+
+def test_another_run_is_not_gone_on_with(tmp_path):
+    train(tmp_path, stop_at=8)
+    before = sorted((path.name, path.stat().st_mtime_ns) for path in tmp_path.rglob("*") if path.is_file())
+    with pytest.raises(TrainingError, match=r"E804.*expected seed 1; found seed 0"):
+        train(tmp_path, resume=True, seed=1)
+    with pytest.raises(TrainingError, match=r"E804.*steps_an_epoch 5"):
+        train(tmp_path, resume=True, data=Drawn(batches(5)))
+    with pytest.raises(TrainingError, match=r"E804.*parameters 56"):
+        train(tmp_path, resume=True, net=torch.nn.Conv3d(1, 2, 3, padding=1))
+    assert before == sorted((path.name, path.stat().st_mtime_ns) for path in tmp_path.rglob("*") if path.is_file())
+
+
+def test_a_schedule_of_another_length_is_refused(tmp_path):
+    def run(epochs, **kwargs):
+        net = network()
+        optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.1, total_steps=3 * epochs + 1)
+        trainer = make_trainer(net, Drawn(batches(3)), epochs, [Checkpoint(tmp_path, **kwargs)])
+        trainer.parts |= {"optimizer": optimizer, "scheduler": schedule}
+        trainer.run()
+
+    run(2)
+    with pytest.raises(CheckpointError, match=r"E804.*scheduler\.total_steps; expected 13; found 7"):
+        run(4, resume=True)
+
+
+def test_other_threads_are_a_warning(tmp_path, caplog):
+    train(tmp_path, stop_at=8)
+    record = json.loads((tmp_path / "record.json").read_text())
+    files.write_json(tmp_path / "record.json", record | {"threads": 99})
+    train(tmp_path, resume=True, scores=[0.3, 0.2])
+    assert "threads was 99" in caplog.text and "no longer bit for bit" in caplog.text
+
+
+def test_what_a_killed_process_left_is_removed(tmp_path):
+    train(tmp_path, stop_at=8)
+    left = [tmp_path / ".log.csv.abc.tmp", tmp_path / "checkpoints" / ".last.pt.abc.tmp"]
+    for path in left:
+        path.write_text("half")
+    train(tmp_path, resume=True, scores=[0.3, 0.2])
+    assert not any(path.exists() for path in left)
+
+
+def test_no_space_left_keeps_the_old_state(tmp_path, monkeypatch):
+    train(tmp_path, epochs=1)
+    before = outcome(tmp_path)
+    real = os.fsync
+
+    def full(handle):
+        if "checkpoints/" in os.readlink(f"/proc/self/fd/{handle}"):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(handle)
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(MedsegError, match=r"E701.*No space left"):
+        train(tmp_path, resume=True, scores=[0.5])
+    assert outcome(tmp_path) == before
+    assert not [path for path in (tmp_path / "checkpoints").iterdir() if path.suffix == ".tmp"]
+
+
+@pytest.mark.parametrize(("key", "value"), [("resume", "yes"), ("every", -1), ("every", 2.5)])
+def test_settings_that_make_no_sense(key, value, tmp_path):
+    with pytest.raises(UsageError, match=rf"E903.*{key}"):
+        Checkpoint(tmp_path, **{key: value})
