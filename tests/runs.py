@@ -1,5 +1,6 @@
 """Short runs of bundles on phantoms, through the same code as `medseg run`."""
 
+import os
 import subprocess
 import sys
 from functools import cache
@@ -24,9 +25,12 @@ def run(bundle, workflow, out, data, method=None, **overrides):
 
 
 def monai_run(cwd, config_file, *arguments, launcher=()):
-    """`python -m monai.bundle run` as a user types it, in a process of its own."""
+    """`python -m monai.bundle run` as a user types it, in a process of its own that finds the tests' helpers."""
     command = [sys.executable, *launcher, "-m", "monai.bundle", "run", "--config_file", str(config_file), *arguments]
-    return subprocess.run([str(word) for word in command], cwd=cwd, capture_output=True, text=True, check=False)
+    env = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
+    return subprocess.run(
+        [str(word) for word in command], cwd=cwd, capture_output=True, text=True, check=False, env=env
+    )
 
 
 @pytest.fixture(scope="session")

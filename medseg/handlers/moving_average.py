@@ -45,7 +45,7 @@ class MovingAverage:
     def load_state_dict(self, weights: Mapping[str, torch.Tensor]) -> None:
         """Take averaged weights, of a run that goes on; without an average there is nothing to take."""
         if self.decay:
-            self._average = {name: tensor.detach().clone() for name, tensor in weights.items()}
+            self._average = _cloned(weights)
 
     def trained_state_dict(self) -> dict[str, torch.Tensor]:
         """The weights as trained, also while the averaged ones stand in the network."""
@@ -62,18 +62,19 @@ class MovingAverage:
     def _update(self, engine: Engine) -> None:
         current = self._state()
         if not self._average:
-            self._average = {name: tensor.detach().clone() for name, tensor in current.items()}
+            self._average = _cloned(current)
             return
         step = engine.state.iteration - 1
         decay = min(self.decay, (1 + step) / (10 + step))
-        real = [name for name, tensor in current.items() if tensor.is_floating_point()]
+        once = set({_place(tensor): name for name, tensor in self._average.items()}.values())
+        real = [name for name in sorted(once) if current[name].is_floating_point()]
         torch._foreach_lerp_([self._average[name] for name in real], [current[name] for name in real], 1.0 - decay)
-        for name in current.keys() - set(real):
+        for name in once - set(real):
             self._average[name].copy_(current[name])
 
     def _swap_in(self, evaluator: Engine) -> None:
         if self._average:
-            self._trained = {name: tensor.detach().clone() for name, tensor in self._state().items()}
+            self._trained = _cloned(self._state())
             unwrapped(self.network).load_state_dict(self._average)
 
     def _swap_out(self, evaluator: Engine) -> None:
@@ -83,3 +84,13 @@ class MovingAverage:
 
     def _state(self) -> dict[str, torch.Tensor]:
         return dict(unwrapped(self.network).state_dict())
+
+
+def _cloned(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Copies that share their memory where the originals do (`DynUNet` names many of its tensors twice)."""
+    copies = {_place(tensor): tensor.detach().clone() for tensor in state.values()}
+    return {name: copies[_place(tensor)] for name, tensor in state.items()}
+
+
+def _place(tensor: torch.Tensor) -> tuple[object, ...]:
+    return tensor.data_ptr(), tensor.shape, tensor.stride()

@@ -51,3 +51,20 @@ def test_early_stop_after_validations_without_a_better_score():
     trainer = make_trainer(net, epochs=5, evaluator=evaluator, handlers=[EarlyStop(2, evaluator)])
     trainer.run()
     assert trainer.state.epoch == 4
+
+
+def test_weights_with_two_names_are_averaged_and_kept_once(tmp_path):
+    net = network()
+    net.again = torch.nn.ModuleDict({"same": torch.nn.Conv3d(1, 1, 3)})
+    net.again["same"].weight = net.weight  # as DynUNet's skip layers are
+    average = MovingAverage(net, 0.5, make_evaluator(net, []))
+    seen = []
+    trainer = make_trainer(net, epochs=1, average=average)
+    trainer.add_event_handler(IterationEvents.MODEL_COMPLETED, lambda: seen.append(net.weight.detach().clone()))
+    trainer.run()
+    expected = seen[0]
+    for step, weight in enumerate(seen[1:], start=1):
+        decay = min(0.5, (1 + step) / (10 + step))
+        expected = decay * expected + (1 - decay) * weight
+    state = average.state_dict()
+    assert torch.allclose(state["weight"], expected) and state["weight"] is state["again.same.weight"]

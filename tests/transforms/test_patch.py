@@ -230,3 +230,13 @@ def test_elastic_bends_are_smooth_and_bounded_and_the_label_goes_along():
             torch.as_tensor(found["label"])[clear], (torch.as_tensor(found["image"]) > 19.5).float()[clear]
         )
     assert moved > 0.5
+
+
+def test_an_axis_can_be_left_unbent():
+    ramps = torch.stack(torch.meshgrid(*[torch.arange(30.0)] * 3, indexing="ij"))
+    transform = RandAffinePatchd(["image", "label"], "label", (30, 30, 30), rotate_degrees=(0, 0, 0), scale=(1, 1),
+                                 elastic_voxels=[2.0, 0.0, 1.0])  # fmt: skip
+    transform.set_random_state(0)
+    found = transform({"image": ramps, "label": torch.zeros(1, 30, 30, 30, dtype=torch.uint8)})["image"] - ramps
+    inner = torch.as_tensor(found)[:, 10:20, 10:20, 10:20]
+    assert inner[0].abs().max() > 0.3 and inner[2].abs().max() > 0.1 and inner[1].abs().max() < 1e-3
