@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from medseg.cases.phantoms import write_phantom
+from medseg.handlers.checkpoint_file import content_digest, read_checkpoint
 from medseg.workflows.bundles import config_files, find_bundle
 from medseg.workflows.run import run_bundle
 
@@ -31,6 +32,17 @@ def monai_run(cwd, config_file, *arguments, launcher=()):
     return subprocess.run(
         [str(word) for word in command], cwd=cwd, capture_output=True, text=True, check=False, env=env
     )
+
+
+def outcome(out):
+    """All that a run ends with, but wall times."""
+    state = read_checkpoint(out / "checkpoints" / "last.pt")
+    for row in state["log"]["rows"]:
+        del row["seconds"]
+    log = [line.split(",") for line in (out / "log.csv").read_text().splitlines()]
+    kept = [place for place, name in enumerate(log[0]) if name != "seconds"]
+    best = read_checkpoint(out / "checkpoints" / "best.pt")["model"]
+    return content_digest(state), [[line[place] for place in kept] for line in log], content_digest(best)
 
 
 @pytest.fixture(scope="session")

@@ -36,8 +36,9 @@ class Progress:
 
     def _start(self, engine: Engine) -> None:
         steps = engine.state.max_epochs * (engine.state.epoch_length or 0)
-        self.bar = tqdm(desc=self.what, total=steps or None, unit="step" if self.evaluator else "case", disable=None,
-                        file=sys.stderr, dynamic_ncols=True, smoothing=0.1)  # fmt: skip
+        self.bar = tqdm(desc=self.what, total=steps or None, initial=engine.state.iteration, disable=None,
+                        unit="step" if self.evaluator else "case", file=sys.stderr, dynamic_ncols=True,
+                        smoothing=0.1)  # fmt: skip
 
     def _step(self, engine: Engine) -> None:
         if self.bar is None or self.bar.disable:

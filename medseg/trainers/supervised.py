@@ -63,7 +63,6 @@ class SupervisedTrainer(monai.engines.SupervisedTrainer):
         if average is not None:
             average.attach(self)
 
-
     def run(self) -> None:  # type: ignore[override]
         """Train until the last epoch."""
         with noticed_sigterm(self):
@@ -82,7 +81,7 @@ def _seed_step(engine: Engine) -> None:
 
 
 def _refuse_bad_loss(engine: Engine) -> None:
-    loss = engine.state.output[CommonKeys.LOSS]
+    loss = engine.state.output[CommonKeys.LOSS].detach()
     if torch.isfinite(loss).all():
         return
     batch = engine.state.batch

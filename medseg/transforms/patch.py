@@ -25,12 +25,12 @@ class RandAffinePatchd(MapTransform, Randomizable):
     repeat their edge.
 
     Args:
-        keys: tensors of shape (C, X, Y, Z) on one grid.
+        keys: tensors of shape (C, X, Y, Z) or, with two sizes in `patch_size`, (C, X, Y), on one grid.
         label_key: the label map, looked at for foreground.
         patch_size: voxels along each axis.
         foreground: how often the centre is a foreground voxel.
         affine_prob: how often rotation, scaling, shear and translation are drawn; else the patch is cut as it is.
-        rotate_degrees: largest rotation about each axis, in degrees.
+        rotate_degrees: largest rotation in degrees; in 3D one for all axes or one about each.
         scale: smallest and largest magnification, drawn once for all axes; `scale_axes` varies each axis about it.
         shear: largest shear factor.
         translate: largest shift of the centre, as a fraction of the patch.
@@ -46,7 +46,7 @@ class RandAffinePatchd(MapTransform, Randomizable):
         patch_size: Sequence[int],
         foreground: float = 0.5,
         affine_prob: float = 1.0,
-        rotate_degrees: Sequence[float] = (15.0, 15.0, 15.0),
+        rotate_degrees: float | Sequence[float] = 15.0,
         scale: tuple[float, float] = (0.85, 1.2),
         scale_axes: float = 0.0,
         shear: float = 0.0,
@@ -57,9 +57,13 @@ class RandAffinePatchd(MapTransform, Randomizable):
     ) -> None:
         super().__init__(keys, allow_missing_keys)
         self.label_key, self.patch_size, self.foreground = label_key, tuple(patch_size), foreground
-        self.affine_prob, self.rotate = affine_prob, np.deg2rad(np.asarray(rotate_degrees, dtype=np.float64))
+        self.axes = len(self.patch_size)
+        if self.axes not in (2, 3):
+            raise ValueError(f"a patch has two or three sides, found {patch_size}")
+        self.affine_prob = affine_prob
+        self.rotate = np.deg2rad(np.broadcast_to(rotate_degrees, 3 if self.axes == 3 else 1).astype(np.float64))
         self.scale, self.scale_axes, self.shear, self.translate = tuple(scale), scale_axes, shear, translate
-        self.mirror_axes, self.elastic_voxels = tuple(mirror_axes), np.broadcast_to(elastic_voxels, 3)
+        self.mirror_axes, self.elastic_voxels = tuple(mirror_axes), np.broadcast_to(elastic_voxels, self.axes)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Replace each key by its patch; all keys share one draw."""
@@ -71,7 +75,6 @@ class RandAffinePatchd(MapTransform, Randomizable):
         straight = bend is None and np.array_equal(matrix, np.diag(np.sign(np.diag(matrix))))
         if straight:  # whole voxels: nothing to interpolate
             centre = np.rint(centre - middle) + middle
-        index = np.block([[matrix, (centre - matrix @ middle)[:, None]], [np.zeros((1, 3)), 1.0]])
         keys = list(self.key_iterator(result))
         tensors = [_plain(data[key]) for key in keys]
         if straight:
@@ -82,32 +85,35 @@ class RandAffinePatchd(MapTransform, Randomizable):
             grid = _grid(tensors[0].shape[1:], self.patch_size, matrix, centre, bend)
             patches = _cut(tensors, is_label, grid)
         for key, patch in zip(keys, patches, strict=True):
-            affine = data[key].affine.numpy() if isinstance(data[key], MetaTensor) else np.eye(4)
+            affine = data[key].affine.numpy() if isinstance(data[key], MetaTensor) else np.eye(self.axes + 1)
+            index = np.eye(len(affine))
+            index[: self.axes, : self.axes], index[: self.axes, -1] = matrix, centre - matrix @ middle
             result[key] = MetaTensor(patch, torch.from_numpy(affine @ index))
         return result
 
     def _draw_map(self) -> tuple[Matrix, Matrix]:
-        """(3, 3) from a voxel offset within the patch to one within the volume, and a (3,) shift of the centre."""
-        matrix, shift = np.eye(3), np.zeros(3)
+        """(n, n) from a voxel offset within the patch to one within the volume, and an (n,) shift of the centre."""
+        axes = self.axes
+        matrix, shift = np.eye(axes), np.zeros(axes)
         if self.R.random() < self.affine_prob:
-            x, y, z = (self.R.uniform(-angle, angle) for angle in self.rotate)
+            angles = [self.R.uniform(-angle, angle) for angle in self.rotate]
             zoom = np.exp(-self.R.uniform(*np.log(self.scale)))
-            zooms = zoom * np.exp(self.R.uniform(-self.scale_axes, self.scale_axes, 3))
-            shear = np.eye(3) + np.triu(self.R.uniform(-self.shear, self.shear, (3, 3)), 1)
-            matrix = _rotation(x, y, z) @ shear @ np.diag(zooms)
-            shift = self.R.uniform(-self.translate, self.translate, 3) * np.asarray(self.patch_size)
+            zooms = zoom * np.exp(self.R.uniform(-self.scale_axes, self.scale_axes, axes))
+            shear = np.eye(axes) + np.triu(self.R.uniform(-self.shear, self.shear, (axes, axes)), 1)
+            matrix = _rotation(*angles) @ shear @ np.diag(zooms)
+            shift = self.R.uniform(-self.translate, self.translate, axes) * np.asarray(self.patch_size)
         for axis in self.mirror_axes:
             if self.R.random() < 0.5:
-                matrix = matrix @ np.diag([-1.0 if axis == k else 1.0 for k in range(3)])
+                matrix = matrix @ np.diag([-1.0 if axis == k else 1.0 for k in range(axes)])
         return matrix, shift
 
     def _draw_bend(self) -> torch.Tensor | None:
-        """(1, 3, *points) displacements in voxels of the volume, or None."""
+        """(1, n, *points) displacements in voxels of the volume, or None."""
         if not self.elastic_voxels.any() or self.R.random() >= self.affine_prob:
             return None
         points = [max(2, round(size / 10)) for size in self.patch_size]
-        spread = self.R.uniform(0, 1) * self.elastic_voxels.reshape(1, 3, 1, 1, 1)
-        return torch.from_numpy(self.R.normal(0, spread, (1, 3, *points)))
+        spread = self.R.uniform(0, 1) * self.elastic_voxels.reshape(1, -1, *[1] * self.axes)
+        return torch.from_numpy(self.R.normal(0, spread, (1, self.axes, *points)))
 
     def _draw_centre(self, label: npt.NDArray) -> Matrix:
         size = np.asarray(label.shape, dtype=np.float64)
@@ -131,8 +137,11 @@ def _foreground(label: npt.NDArray) -> npt.NDArray[np.int64]:
     return np.flatnonzero(np.bincount(label.ravel().astype(np.int64)))[int((label == 0).any()) :]
 
 
-def _rotation(x: float, y: float, z: float) -> Matrix:
-    cos, sin = np.cos([x, y, z]), np.sin([x, y, z])
+def _rotation(*angles: float) -> Matrix:
+    """About x, then y, then z; of one angle in the plane."""
+    cos, sin = np.cos(angles), np.sin(angles)
+    if len(angles) == 1:
+        return np.array([[cos[0], -sin[0]], [sin[0], cos[0]]])
     about_x = np.array([[1, 0, 0], [0, cos[0], -sin[0]], [0, sin[0], cos[0]]])
     about_y = np.array([[cos[1], 0, sin[1]], [0, 1, 0], [-sin[1], 0, cos[1]]])
     about_z = np.array([[cos[2], -sin[2], 0], [sin[2], cos[2], 0], [0, 0, 1]])
@@ -140,16 +149,16 @@ def _rotation(x: float, y: float, z: float) -> Matrix:
 
 
 def _crop(tensor: torch.Tensor, patch: tuple[int, ...], signs: Matrix, start: npt.NDArray[np.int64]) -> torch.Tensor:
-    """The patch of `tensor` (C, X, Y, Z) from voxel `start` on, mirrored along the axes of negative sign."""
+    """The patch of `tensor` (C, X, Y[, Z]) from voxel `start` on, mirrored along the axes of negative sign."""
     result = tensor.float()
     for axis, (begin, length) in enumerate(zip(start.tolist(), patch, strict=True), start=1):
         index = torch.arange(begin, begin + length).clamp(0, tensor.shape[axis] - 1)
         result = result.index_select(axis, index)
-    return result.flip([axis + 1 for axis in range(3) if signs[axis] < 0])
+    return result.flip([axis + 1 for axis, sign in enumerate(signs) if sign < 0])
 
 
 def _cut(tensors: Sequence[torch.Tensor], is_label: Sequence[bool], grid: torch.Tensor) -> list[torch.Tensor]:
-    """Tensors (C, X, Y, Z) interpolated at `grid`. Of a label map each label's share is, and the largest wins."""
+    """Tensors (C, X, Y[, Z]) interpolated at `grid`. Of a label map each label's share is, and the largest wins."""
     values = [
         _foreground(tensor.numpy()) if label else np.empty(0, np.int64)
         for tensor, label in zip(tensors, is_label, strict=True)
@@ -180,16 +189,17 @@ def _grid(
 
     Its coordinates are 2 (v + 1/2) / size - 1 (align_corners=False), axes reversed.
     """
-    sizes = np.asarray(size, dtype=np.float64)
-    theta = np.zeros((3, 4))
-    theta[:, :3] = matrix * np.asarray(patch)[None, :] / sizes[:, None]
-    theta[:, 3] = 2 * (centre + 0.5) / sizes - 1
+    sizes, axes = np.asarray(size, dtype=np.float64), len(patch)
+    theta = np.zeros((axes, axes + 1))
+    theta[:, :axes] = matrix * np.asarray(patch)[None, :] / sizes[:, None]
+    theta[:, axes] = 2 * (centre + 0.5) / sizes - 1
     theta = theta[::-1].copy()
-    theta[:, :3] = theta[:, 2::-1]
+    theta[:, :axes] = theta[:, axes - 1 :: -1]
     theta_ = torch.from_numpy(theta).float()[None]
     grid = torch.nn.functional.affine_grid(theta_, [1, 1, *patch], align_corners=False)
     if bend is not None:
-        smooth = torch.nn.functional.interpolate(bend.float(), patch, mode="trilinear", align_corners=True)
-        scaled = smooth * torch.from_numpy(2 / sizes).float()[None, :, None, None, None]
+        mode = "trilinear" if axes == 3 else "bilinear"
+        smooth = torch.nn.functional.interpolate(bend.float(), patch, mode=mode, align_corners=True)
+        scaled = smooth * torch.from_numpy(2 / sizes).float().reshape(1, axes, *[1] * axes)
         grid = grid + scaled.movedim(1, -1).flip(-1)
     return grid

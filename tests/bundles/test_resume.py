@@ -6,8 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from runs import outcome
 
-from medseg.handlers.checkpoint_file import content_digest, read_checkpoint
+from medseg.handlers.checkpoint_file import read_checkpoint
 from medseg.workflows.bundles import bundle_names, find_bundle
 
 KILLING = Path(__file__).parents[1] / "killing.py"
@@ -46,17 +47,6 @@ def fates(jobs, folder):
     codes = json.loads(done.stdout.splitlines()[-1])
     assert 1 not in codes, done.stderr[-3000:]
     return codes
-
-
-def outcome(out):
-    """All that a run ends with, but wall times."""
-    state = read_checkpoint(out / "checkpoints" / "last.pt")
-    for row in state["log"]["rows"]:
-        del row["seconds"]
-    log = [line.split(",") for line in (out / "log.csv").read_text().splitlines()]
-    kept = [place for place, name in enumerate(log[0]) if name != "seconds"]
-    best = read_checkpoint(out / "checkpoints" / "best.pt")["model"]
-    return content_digest(state), [[line[place] for place in kept] for line in log], content_digest(best)
 
 
 @pytest.mark.parametrize("bundle", bundle_names())

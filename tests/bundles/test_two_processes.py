@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
-from runs import monai_run
+from runs import monai_run, outcome
 
 from medseg.workflows.bundles import bundle_names, find_bundle
 
@@ -15,7 +15,7 @@ TORCHRUN = ("-m", "torch.distributed.run")
 HERE = (*TORCHRUN, "--nproc_per_node=2", "--standalone")
 DIES = """
 +train::handlers:
-- {_target_: killing.KillAt, _disabled_: $@rank != 1, event: ITERATION_STARTED, at: 1}
+- {_target_: killing.KillAt, _disabled_: $@rank != 1, event: ITERATION_STARTED, at: 2}
 """
 
 
@@ -23,10 +23,11 @@ def files(bundle, *names):
     return [str(find_bundle(bundle).absolute() / "configs" / f"{name}.yaml") for name in names]
 
 
-def train(bundle, data, out, cwd, launcher, extra=(), config=("train", "multi_gpu_train")):
-    return monai_run(cwd, [*files(bundle, *config), *extra], "--bundle_root", find_bundle(bundle).absolute(),
-                     "--output_dir", out, "--dataset_dir", data, "--epochs", "1", "--batch_size", "1", "--workers", "0",
-                     "--held_out", "0.5", launcher=launcher)  # fmt: skip
+def train(bundle, data, out, cwd, launcher, extra=(), *settings):
+    return monai_run(cwd, [*files(bundle, "train", "multi_gpu_train"), *extra],
+                     "--bundle_root", find_bundle(bundle).absolute(), "--output_dir", out, "--dataset_dir", data,
+                     "--epochs", "1", "--batch_size", "1", "--workers", "0", "--held_out", "0.5", *settings,
+                     launcher=launcher)  # fmt: skip
 
 
 def table(path):
@@ -62,12 +63,18 @@ def test_two_processes_make_one_run(bundle, phantoms, tmp_path):
 
 
 @pytest.mark.parametrize("bundle", bundle_names())
-def test_a_process_that_dies_ends_the_run_with_its_reason(bundle, phantoms, tmp_path):
+def test_a_process_that_dies_ends_the_run_with_its_reason_and_the_run_goes_on(bundle, phantoms, tmp_path):
     delta = tmp_path / "dies.yaml"
     delta.write_text(DIES)
-    done = train(bundle, phantoms(bundle), tmp_path / "run", tmp_path, HERE, [str(delta)])
+    longer = ("--epochs", "2", "--held_out", "0.2", "--checkpoint_every", "1", "--resume", "True")
+    done = train(bundle, phantoms(bundle), tmp_path / "run", tmp_path, HERE, [str(delta)], *longer)
     assert done.returncode != 0 and "SIGKILL" in done.stderr and "rank      : 1" in done.stderr
     assert not (tmp_path / "run" / "report.html").exists()
+    for name in ("run", "whole"):
+        done = train(bundle, phantoms(bundle), tmp_path / name, tmp_path, HERE, (), *longer)
+        assert done.returncode == 0, done.stderr[-3000:]
+    assert len(json.loads((tmp_path / "run" / "record.json").read_text())["resumed"]) == 1
+    assert outcome(tmp_path / "run") == outcome(tmp_path / "whole")
 
 
 @pytest.mark.parametrize("bundle", bundle_names())

@@ -1,5 +1,6 @@
 """Going on from a checkpoint: what is taken over, what is refused."""
 
+import csv
 import errno
 import json
 import os
@@ -157,6 +158,16 @@ def test_other_threads_are_a_warning(tmp_path, caplog):
     files.write_json(tmp_path / "record.json", record | {"threads": 99})
     train(tmp_path, resume=True, scores=[0.3, 0.2])
     assert "threads was 99" in caplog.text and "no longer bit for bit" in caplog.text
+
+
+def test_rows_that_are_newer_than_the_checkpoint_are_dropped(tmp_path):
+    train(tmp_path, stop_at=8)
+    with open(tmp_path / "log.csv", "a") as stream:
+        stream.write("3,9,0.1,0.1,1.0,0.9\n")  # killed between this row and the checkpoint
+    train(tmp_path, resume=True, epochs=3, scores=[0.3])
+    with open(tmp_path / "log.csv", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [(row["epoch"], row["val_mean_dice"]) for row in rows] == [("1", "0.1"), ("2", "0.5"), ("3", "0.3")]
 
 
 def test_what_a_killed_process_left_is_removed(tmp_path):

@@ -240,3 +240,46 @@ def test_an_axis_can_be_left_unbent():
     found = transform({"image": ramps, "label": torch.zeros(1, 30, 30, 30, dtype=torch.uint8)})["image"] - ramps
     inner = torch.as_tensor(found)[:, 10:20, 10:20, 10:20]
     assert inner[0].abs().max() > 0.3 and inner[2].abs().max() > 0.1 and inner[1].abs().max() < 1e-3
+
+
+def test_two_dimensions_are_a_slice_of_three():
+    """A flat volume through the 3D transform and its slice through the 2D one, with one map for both."""
+    generator = torch.Generator().manual_seed(0)
+    image = torch.rand(1, 30, 26, generator=generator)
+    label = (image > 0.6).to(torch.uint8)
+    flat = RandAffinePatchd(["image", "label"], "label", (20, 16))
+    deep = RandAffinePatchd(["image", "label"], "label", (20, 16, 5))
+    angle, shift = 0.4, np.array([1.5, -2.0])
+    plane = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) @ np.diag([0.9, 1.1])
+    flat._draw_map = lambda: (plane, shift)
+    deep._draw_map = lambda: (np.block([[plane, np.zeros((2, 1))], [np.zeros((1, 2)), 1.0]]), np.append(shift, 0.0))
+    flat._draw_centre = lambda label: np.array([14.0, 12.0])
+    deep._draw_centre = lambda label: np.array([14.0, 12.0, 2.0])
+    one = flat({"image": image, "label": label})
+    volume = {"image": image[..., None].repeat(1, 1, 1, 5), "label": label[..., None].repeat(1, 1, 1, 5)}
+    other = deep(volume)
+    assert one["image"].shape == (1, 20, 16) and one["image"].affine.shape == (3, 3)
+    assert torch.allclose(torch.as_tensor(one["image"]), torch.as_tensor(other["image"])[..., 2], atol=1e-5)
+    assert torch.equal(torch.as_tensor(one["label"]), torch.as_tensor(other["label"])[..., 2])
+    assert np.allclose(one["image"].affine[:2, :2], other["image"].affine[:2, :2])
+    assert np.allclose(one["image"].affine[:2, 2], other["image"].affine[:2, 3])
+
+
+@pytest.mark.parametrize("elastic", [0.0, 2.0])
+def test_two_dimensional_draws(elastic):
+    image = torch.rand(3, 40, 36, generator=torch.Generator().manual_seed(0))
+    label = (image[:1] > 0.5).to(torch.uint8)
+    transform = RandAffinePatchd(["image", "label"], "label", (24, 32), rotate_degrees=30, scale_axes=0.1, shear=0.1,
+                                 translate=0.1, mirror_axes=[0, 1], elastic_voxels=elastic)  # fmt: skip
+    draws = []
+    for seed in range(3):
+        transform.set_random_state(seed)
+        found = transform({"image": image, "label": label})
+        assert found["image"].shape == (3, 24, 32) and set(found["label"].unique().tolist()) <= {0.0, 1.0}
+        draws.append(torch.as_tensor(found["image"]))
+    assert not torch.equal(draws[0], draws[1])
+
+
+def test_patches_have_two_or_three_sides():
+    with pytest.raises(ValueError, match="two or three sides"):
+        RandAffinePatchd(["image"], "label", (8,))
