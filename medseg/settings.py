@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Collection
 from typing import Any
 
@@ -34,6 +35,15 @@ def number(name: str, value: Any, above: float, below: float) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not above < value < below:
         limits = f"above {above:g}" if below == float("inf") else f"above {above:g} and below {below:g}"
         raise _refused(name, f"a number {limits}", value, f"another {name}")
+    return value
+
+
+def with_extra(value: Any, package: str, extra: str) -> Any:
+    """`value`, if it is None or `package` is installed; UsageError E705, naming the extra, otherwise."""
+    if value is not None and importlib.util.find_spec(package) is None:
+        raise UsageError(
+            Fault("E705", f"this setting needs {package}", f"pip install medseg[{extra}]", found=repr(value))
+        )
     return value
 
 

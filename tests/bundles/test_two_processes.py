@@ -66,7 +66,7 @@ def test_two_processes_make_one_run(bundle, phantoms, tmp_path):
 def test_a_process_that_dies_ends_the_run_with_its_reason_and_the_run_goes_on(bundle, phantoms, tmp_path):
     delta = tmp_path / "dies.yaml"
     delta.write_text(DIES)
-    longer = ("--epochs", "2", "--held_out", "0.2", "--checkpoint_every", "1", "--resume", "True")
+    longer = ("--epochs", "3", "--validations", "3", "--resume", "True")
     done = train(bundle, phantoms(bundle), tmp_path / "run", tmp_path, HERE, [str(delta)], *longer)
     assert done.returncode != 0 and "SIGKILL" in done.stderr and "rank      : 1" in done.stderr
     assert not (tmp_path / "run" / "report.html").exists()
