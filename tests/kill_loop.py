@@ -9,11 +9,11 @@ import time
 from pathlib import Path
 
 import torch
-from engines import Drawn, batches, make_evaluator, make_trainer, network
+from engines import Drawn, batches, kept, make_evaluator, make_trainer, network
 
 from medseg.errors import CheckpointError
 from medseg.handlers import Checkpoint, EarlyStop, MovingAverage, RunFolder
-from medseg.handlers.checkpoint_file import content_digest, read_checkpoint
+from medseg.handlers.checkpoint_file import read_checkpoint
 
 KILLS = 50
 ENDLESS = 1_000_000
@@ -43,21 +43,13 @@ def in_child(folder: Path, epochs: int) -> int:
     return child
 
 
-def outcome(folder: Path) -> str:
-    """A digest of all that a run ends with, but wall times."""
-    state = read_checkpoint(folder / "checkpoints" / "last.pt")
-    for row in state["log"]["rows"]:
-        del row["seconds"]
-    return content_digest(state)
-
-
 def main(folder: Path) -> dict[str, object]:
     """Kill, look, resume; at the end compare with a run that was left alone."""
     draw, last, seen, damaged = random.Random(0), folder / "killed" / "checkpoints" / "last.pt", [], 0
     for _ in range(KILLS):
         before = seen[-1] if seen else 0
         child = in_child(folder / "killed", ENDLESS)
-        while not last.exists() or (last.stat().st_mtime_ns, before) == (before, last.stat().st_mtime_ns):
+        while not last.exists() or last.stat().st_mtime_ns == before:
             time.sleep(0.001)
         time.sleep(draw.uniform(0.02, 0.1))
         os.kill(child, signal.SIGKILL)
@@ -70,7 +62,7 @@ def main(folder: Path) -> dict[str, object]:
     epochs = read_checkpoint(last)["iteration"] // 5 + 2
     ends = [os.waitpid(in_child(folder / name, epochs), 0)[1] for name in ("killed", "whole")]
     return {"kills": len(seen), "damaged": damaged, "epochs": epochs, "ends": ends,
-            "same": outcome(folder / "killed") == outcome(folder / "whole"),
+            "same": kept(last) == kept(folder / "whole" / "checkpoints" / "last.pt"),
             "left": [path.name for path in (folder / "killed" / "checkpoints").iterdir()]}  # fmt: skip
 
 

@@ -3,7 +3,7 @@
     python killing.py JOBS.json
 
 runs one job after the other and prints what became of each as a JSON list: an exit code, or minus a signal.
-A job is {"files": [config files], "overrides": {key: value}, "kill": {"event": …, "at": …} or null}.
+A job is {"files": [config files], "overrides": {key: value}}; one of the files adds `KillAt` to the handlers.
 """
 
 import json

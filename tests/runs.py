@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from engines import kept
 
 from medseg.cases.phantoms import write_phantom
 from medseg.handlers.checkpoint_file import content_digest, read_checkpoint
@@ -36,13 +37,14 @@ def monai_run(cwd, config_file, *arguments, launcher=()):
 
 def outcome(out):
     """All that a run ends with, but wall times."""
-    state = read_checkpoint(out / "checkpoints" / "last.pt")
-    for row in state["log"]["rows"]:
-        del row["seconds"]
     log = [line.split(",") for line in (out / "log.csv").read_text().splitlines()]
-    kept = [place for place, name in enumerate(log[0]) if name != "seconds"]
+    shown = [place for place, name in enumerate(log[0]) if name != "seconds"]
     best = read_checkpoint(out / "checkpoints" / "best.pt")["model"]
-    return content_digest(state), [[line[place] for place in kept] for line in log], content_digest(best)
+    return (
+        kept(out / "checkpoints" / "last.pt"),
+        [[line[place] for place in shown] for line in log],
+        content_digest(best),
+    )
 
 
 @pytest.fixture(scope="session")

@@ -140,8 +140,9 @@ class Checkpoint:
         return None
 
     def _restore(self, engine: Engine, state: dict[str, Any]) -> None:
-        if state["steps_an_epoch"] != engine.state.epoch_length:
-            raise _another_run("steps an epoch", engine.state.epoch_length, state["steps_an_epoch"], self.folder)
+        steps = state.get("steps_an_epoch")
+        if steps != engine.state.epoch_length:
+            raise _another_run("steps an epoch", engine.state.epoch_length, steps, self.folder)
         for name, part in engine.parts.items():
             if name not in state:
                 raise _another_run("its parts", name, ", ".join(state), self.folder)
