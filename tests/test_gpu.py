@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from runs import run
+from runs import outcome, run
 
 from medseg.cases.phantoms import write_phantom
 from medseg.inference import best_precision
@@ -19,3 +19,12 @@ def test_a_bundle_trains_and_predicts_on_the_gpu(bundle, tmp_path):
     run(bundle, "infer", tmp_path / "masks", data, checkpoint_file=weights)
     assert list((tmp_path / "masks").glob("*.nii.gz"))
     assert best_precision(torch.device("cuda")) in ("bfloat16", "float32")
+
+
+@pytest.mark.parametrize("bundle", bundle_names())
+def test_deterministic_algorithms_give_the_same_bits_on_the_gpu(bundle, tmp_path):
+    data = write_phantom(bundle, tmp_path / "data", 6)
+    ends = [
+        outcome(run(bundle, "train", tmp_path / name, data, epochs=2, deterministic_algorithms=True)) for name in "ab"
+    ]
+    assert ends[0] == ends[1]

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import copy
 import inspect
+import os
 import re
 import warnings
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from monai.bundle import ConfigParser
 from monai.utils import set_determinism
 
-from medseg import errors
+from medseg import errors, settings
 from medseg.errors import Fault, UsageError
 from medseg.workflows.bundles import suggestion
 
@@ -28,17 +30,26 @@ QUIET = (
 )
 
 
-def prepare(seed: int | None = None) -> None:
+def prepare(seed: int | None = None, deterministic_algorithms: bool = False) -> None:
     """Called by every bundle's ``initialize``: quiet what is noise, seed, refuse a misspelt top-level key.
 
+    Args:
+        seed: of torch, numpy and random, where the run draws from them.
+        deterministic_algorithms: on a GPU, only algorithms that give the same bits each time, and an error from PyTorch
+            where there is none. Otherwise cuDNN tries its algorithms and keeps the quickest. On a CPU nothing changes.
+
     Raises:
-        UsageError: a top-level key that nothing reads (MONAI ignores it in silence).
+        UsageError: a top-level key that nothing reads (MONAI ignores it in silence), or a setting that makes no sense.
     """
     errors.show_last()
     for message in QUIET:
         warnings.filterwarnings("ignore", message=message)
     if seed is not None:
-        set_determinism(seed)
+        only = settings.switch("deterministic_algorithms", deterministic_algorithms)
+        if only:
+            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when CUDA starts
+        set_determinism(seed, use_deterministic_algorithms=only)
+        torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = only, not only
     _refuse_misspelt(running_config())
 
 

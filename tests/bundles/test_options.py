@@ -26,6 +26,20 @@ def test_options(bundle, phantoms, tmp_path):
 
 
 @pytest.mark.parametrize("bundle", bundle_names())
+def test_deterministic_algorithms_train_to_the_same_losses(bundle, phantoms, tmp_path):
+    """On a CPU the switch changes how the loss is computed (one-hot labels), not what it is."""
+    losses = []
+    for only in (False, True):
+        folder = run(bundle, "train", tmp_path / str(only), phantoms(bundle), precision="float32", epochs=1,
+                     deterministic_algorithms=only)  # fmt: skip
+        assert torch.are_deterministic_algorithms_enabled() is only
+        with open(folder / "log.csv", newline="") as stream:
+            losses.append([float(row["loss"]) for row in csv.DictReader(stream)])
+    torch.use_deterministic_algorithms(False)
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+
+
+@pytest.mark.parametrize("bundle", bundle_names())
 def test_loader_workers_do_not_change_a_run(bundle, phantoms, tmp_path):
     """Samples are drawn from (seed, epoch, index): the same losses with and without worker processes."""
     losses = []
