@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 from monai.data import MetaTensor
+from scipy.ndimage import gaussian_filter, map_coordinates
 
 from medseg.transforms import RandAffinePatchd
 
@@ -283,3 +284,31 @@ def test_two_dimensional_draws(elastic):
 def test_patches_have_two_or_three_sides():
     with pytest.raises(ValueError, match="two or three sides"):
         RandAffinePatchd(["image"], "label", (8,))
+
+
+@pytest.mark.parametrize("size", [(24, 22, 20), (40, 36)])
+def test_refined_interpolation_is_that_of_a_cubic_spline(size):
+    """SciPy's spline at the places that the patch's affine names; linear interpolation is far from it."""
+    image = torch.from_numpy(gaussian_filter(np.random.default_rng(0).normal(size=size), 0.6)).float()[None]
+    errors = {}
+    for refine in (1, 2, 8):
+        transform = RandAffinePatchd(["image", "label"], "label", [10] * len(size), foreground=0.0, refine=refine,
+                                     translate=0.0, scale=(1.0, 1.0), rotate_degrees=30.0)  # fmt: skip
+        transform.set_random_state(0)
+        transform._draw_centre = lambda label: (np.array(size) - 1) / 2 + 0.3
+        patch = transform({"image": image, "label": torch.zeros_like(image, dtype=torch.uint8)})["image"]
+        index = np.stack(np.meshgrid(*[np.arange(10.0)] * len(size), indexing="ij"))
+        matrix = patch.affine.numpy()
+        places = np.tensordot(matrix[:-1, :-1], index, 1) + matrix[:-1, -1].reshape(-1, *[1] * len(size))
+        spline = map_coordinates(image[0].numpy().astype(float), places, order=3, mode="mirror")
+        errors[refine] = np.sqrt(np.mean((patch[0].numpy() - spline) ** 2)) / spline.std()
+    assert errors[1] > 0.2 and errors[2] < errors[1] / 2.5 and errors[8] < 0.01
+
+
+def test_short_axes_are_refined_too():
+    for length in (1, 2, 3, 4):
+        line = torch.arange(float(length)).reshape(1, length, 1, 1).expand(1, length, 6, 6).contiguous()
+        settings = {"affine_prob": 1.0, "rotate_degrees": 0.0, "scale": (1, 1), "translate": 0.1}
+        found = cut(line, patch_size=(8, 4, 4), **settings)["image"]
+        expected = np.arange(8) + found.affine[0, 3].item()
+        assert np.allclose(found[0, :, 0, 0].numpy(), np.clip(expected, 0, length - 1), atol=1e-4)
