@@ -1,0 +1,110 @@
+"""The samples of a batch in threads of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeGuard
+
+import torch
+from monai.inferers import Inferer, SimpleInferer
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.dropout import _DropoutNd
+
+Tensors = Sequence[torch.Tensor | None]
+
+
+class ThreadedInferer(Inferer):
+    """On a CPU, share a batch out to threads, forward and backward, and give each its share of the cores.
+
+    PyTorch runs one operation after another and splits each over the cores, which wait for each other several hundred
+    times a step. Two threads with a sample each hardly wait (`tools/bench/train_step.py`). The same machine, threads
+    and batch give the same bits each time. Stands inside `AutocastInferer`.
+
+    A batch is left whole on a GPU, with one thread or sample, below ``DistributedDataParallel``, in float32 (PyTorch's
+    3D convolution is slow there for one sample on one thread), and where samples are not independent of each other or
+    of the order of random draws: batch normalisation and dropout while they train.
+
+    Args:
+        inferer: what is applied to each share (B / threads, C, …); None applies the network.
+
+    Raises:
+        TypeError: the network gives something else than one tensor (B, …).
+    """
+
+    def __init__(self, inferer: Inferer | None = None) -> None:
+        self.inferer = SimpleInferer() if inferer is None else inferer
+        self.pool: ThreadPoolExecutor | None = None
+
+    def __call__(self, inputs: torch.Tensor, network: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """What the other inferer gives for `inputs` (B, C, …)."""
+        threads = min(len(inputs), torch.get_num_threads())
+        if inputs.device.type != "cpu" or not torch.is_autocast_enabled("cpu") or threads < 2 or not _splits(network):
+            return self.inferer(inputs, network, *args, **kwargs)
+        if self.pool is None:
+            share = max(1, torch.get_num_threads() // threads)
+            self.pool = ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(share,))
+        parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
+        with_gradients, precision = torch.is_grad_enabled(), torch.get_autocast_dtype("cpu")
+
+        def apply(part: torch.Tensor) -> torch.Tensor:
+            # a thread has states of its own
+            with torch.set_grad_enabled(with_gradients), torch.autocast("cpu", precision):
+                output = self.inferer(part, network, *args, **kwargs)
+            if not isinstance(output, torch.Tensor):
+                raise TypeError(f"ThreadedInferer takes networks that give one tensor, found {type(output).__name__}")
+            return output
+
+        if with_gradients:
+            return _Shared.apply(apply, self.pool, threads, inputs, *parameters)
+        return torch.cat(list(self.pool.map(apply, inputs.tensor_split(threads))))
+
+
+def _splits(network: Callable[..., Any]) -> TypeGuard[torch.nn.Module]:
+    """Whether each sample's output hangs on that sample alone."""
+    if not isinstance(network, torch.nn.Module) or isinstance(network, torch.nn.parallel.DistributedDataParallel):
+        return False
+    return not any(isinstance(part, (_BatchNorm, _DropoutNd)) and part.training for part in network.modules())
+
+
+class _Shared(torch.autograd.Function):
+    """One node of the graph whose forward and backward run a graph for each share."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        apply: Callable[[torch.Tensor], torch.Tensor],
+        pool: ThreadPoolExecutor,
+        threads: int,
+        inputs: torch.Tensor,
+        *parameters: torch.Tensor,
+    ) -> torch.Tensor:
+        parts = [part.detach().requires_grad_(inputs.requires_grad) for part in inputs.tensor_split(threads)]
+        with torch.enable_grad():
+            outputs = list(pool.map(apply, parts))
+        ctx.pool, ctx.parts, ctx.outputs, ctx.parameters = pool, parts, outputs, parameters
+        return torch.cat([output.detach() for output in outputs])
+
+    @staticmethod
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[Any, ...]:  # type: ignore[override]
+        wanted = [part for part in ctx.parts if part.requires_grad]
+        shares = gradient.split([len(output) for output in ctx.outputs])
+
+        def back(index: int) -> Tensors:
+            leaves = [*(ctx.parts[index : index + 1] if wanted else []), *ctx.parameters]
+            return torch.autograd.grad(ctx.outputs[index], leaves, shares[index], allow_unused=True)
+
+        gradients = list(ctx.pool.map(back, range(len(ctx.parts))))
+        ctx.outputs = ctx.parts = None
+        of_inputs = torch.cat([found[0] for found in gradients]) if wanted else None
+        of_parameters = [_sum(column) for column in zip(*(found[bool(wanted) :] for found in gradients), strict=True)]
+        return None, None, None, of_inputs, *of_parameters
+
+
+def _sum(gradients: Tensors) -> torch.Tensor | None:
+    """The sum in the order of the samples, so that it has the same bits each time."""
+    total: torch.Tensor | None = None
+    for gradient in gradients:
+        if gradient is not None:
+            total = gradient if total is None else total + gradient
+    return total
