@@ -20,7 +20,8 @@ from medseg.settings import number, whole_number
 
 logger = logging.getLogger(__name__)
 
-WARM_UP, TIMED = 10, 24  # steps; loader workers need a while to get going
+WARM_UP, TIMED = 10, 24  # steps, at least; loader workers need a while to get going
+TIMED_SHARE = 0.01  # of the budget: a long run is timed for longer
 SHARE = 0.95  # of the budget; the rest goes to checkpoints, scores and previews
 
 
@@ -42,7 +43,7 @@ def plan_epochs(
     Args:
         epochs: the answer where `minutes` is None.
         minutes: a time budget for training and validation. A few steps (loading, forward, backward, optimiser) are
-            timed on a copy of the network, and so is the prediction of one validation case.
+            timed on a copy of the network, and so is the prediction of some validation cases.
         val_inferer, val_dataset, validations: how a case is predicted, the cases, and how often they will be.
         resume_dir: a run folder; a budget is then what its ``record.json`` says it became, where there is one.
 
@@ -56,7 +57,7 @@ def plan_epochs(
     if record is not None and record.is_file():
         return _agreed(whole_number("epochs", files.read_json(record).get("epochs")))
     copied = copy.deepcopy(network)
-    step = _seconds_a_step(copied.train(), inferer, loss, dataloader, device)
+    step = _seconds_a_step(copied.train(), inferer, loss, dataloader, device, TIMED_SHARE * 60 * minutes)
     validation = len(val_dataset) * _seconds_a_case(copied.eval(), val_inferer, val_dataset, device)
     left = max(0.0, SHARE * 60 * minutes - validations * validation)
     planned = max(1, round(left / (step * len(dataloader))))
@@ -95,12 +96,13 @@ def _seconds_a_step(
     loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
     dataloader: DataLoader,
     device: torch.device,
+    at_least: float,
 ) -> float:
     optimizer = torch.optim.AdamW(network.parameters(), lr=0.0)
     times: list[float] = []
-    while len(times) < WARM_UP + TIMED:
+    while len(times) < WARM_UP + TIMED or sum(times) < at_least:
         batches = iter(dataloader)
-        for _ in range(min(len(dataloader), WARM_UP + TIMED - len(times))):
+        for _ in range(len(dataloader)):
             start = time.perf_counter()
             image, label = default_prepare_batch(next(batches), device)
             optimizer.zero_grad()
@@ -109,6 +111,8 @@ def _seconds_a_step(
             optimizer.step()
             value.item()  # waits for a GPU
             times.append(time.perf_counter() - start)
+            if len(times) >= WARM_UP + TIMED and sum(times) >= at_least:
+                break
     return statistics.quantiles(times[WARM_UP:], n=4)[0]  # the lower quartile: later steps are quicker than the first
 
 
@@ -122,7 +126,7 @@ def _seconds_a_case(
     if inferer is None or not len(dataset):
         return 0.0
     times = []
-    for index in (0, 0, len(dataset) // 2):  # the first warms up
+    for index in (0, *range(0, len(dataset), max(1, len(dataset) // 4))):  # the first warms up
         image = dataset[index]["image"][None].to(device)
         start = time.perf_counter()
         inferer(image, network).sum().item()

@@ -35,6 +35,20 @@ def test_a_budget_is_filled_and_leaves_the_network_alone(monkeypatch):
     assert torch.equal(net.weight, before) and net.weight.grad is None
 
 
+def test_a_long_budget_is_timed_for_longer(monkeypatch):
+    """The first 40 steps take twice as long, as they do while volumes come off the disk for the first time."""
+    clock, steps = [0.0], [0]
+
+    def loss(prediction, label):
+        steps[0] += 1
+        clock[0] += 0.1 if steps[0] <= 40 else 0.05
+        return LOSS(prediction, label)
+
+    monkeypatch.setattr(time, "perf_counter", lambda: clock[0])
+    assert plan(10, network(), loss) == 5700  # 570 s in steps of 0.05 s, two an epoch
+    assert steps[0] in (80, 81)  # 6 s
+
+
 def test_a_budget_below_one_epoch_still_trains_one():
     assert plan(1e-6, network()) == 1
 

@@ -30,7 +30,7 @@ from monai.transforms import RandAffined
 
 from medseg.cases.phantoms import write_phantom
 from medseg.handlers import MovingAverage
-from medseg.inference import AutocastInferer, best_precision
+from medseg.inference import AutocastInferer, ThreadedInferer, best_precision
 from medseg.trainers import SupervisedTrainer
 from medseg.transforms import RandAffinePatchd
 from medseg.workflows.bundles import find_bundle
@@ -146,9 +146,10 @@ def _ours(axes: int, batches: list[dict[str, torch.Tensor]]) -> Timed:
     network = _network(axes)
     optimizer = torch.optim.AdamW(network.parameters(), lr=RATE, fused=True)
     evaluator = monai.engines.SupervisedEvaluator(device=CPU, val_data_loader=[], network=network)
+    inferer = AutocastInferer(ThreadedInferer(), best_precision(CPU))
     trainer = SupervisedTrainer(
         networks={"model": network}, optimizers={"optimizer": optimizer}, device=CPU, max_epochs=0,
-        train_data_loader=batches, loss_function=_loss(), inferer=AutocastInferer(precision=best_precision(CPU)),
+        train_data_loader=batches, loss_function=_loss(), inferer=inferer,
         average=MovingAverage(network, DECAY, evaluator), clip_norm=CLIP,
     )  # fmt: skip
     return _an_epoch(trainer, sum(len(batch["image"]) for batch in batches))
