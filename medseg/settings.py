@@ -12,21 +12,21 @@ from medseg.errors import Fault, UsageError
 def whole_number(name: str, value: Any, least: int = 1) -> int:
     """`value`, if it is a whole number of at least `least`; UsageError E903 otherwise."""
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise _refused(name, f"a whole number, {least} or more", value, f"{name}={max(least, 4)}")
+        raise _refused(name, f"a whole number, {least} or more", value, f"{name} to {least} or more")
     return value
 
 
 def switch(name: str, value: Any) -> bool:
     """`value`, if it is True or False (a command line's "no" would count as true); UsageError E903 otherwise."""
     if not isinstance(value, bool):
-        raise _refused(name, "true or false", value, f"{name}=true")
+        raise _refused(name, "true or false", value, f"{name} to true or false")
     return value
 
 
 def choice(name: str, value: Any, known: Collection[str]) -> str:
     """`value`, if it is one of `known`; UsageError E903 otherwise."""
     if value not in known:
-        raise _refused(name, f"one of {', '.join(known)}", value, f"{name}={next(iter(known))}")
+        raise _refused(name, f"one of {', '.join(known)}", value, f"{name} to one of those")
     return str(value)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from medseg.cases.folds import hold_out
 from medseg.cases.layouts import find_cases
 from medseg.errors import DataError, Fault, UsageError
 from medseg.labels import Labels
+
+logger = logging.getLogger(__name__)
 
 Item = dict[str, Any]
 
@@ -49,18 +52,23 @@ def split_cases(
     }
 
 
-def evaluated_cases(cases: Mapping[str, Sequence[Item]], subset: str, run_dir: str | Path) -> list[Item]:
-    """The cases to score: ``validate`` or ``test`` of `split_cases`, none of which the run was trained on.
+def evaluated_cases(cases: Mapping[str, Sequence[Item]], subset: str, checkpoint_file: str | Path) -> list[Item]:
+    """The cases to score: ``validate`` or ``test`` of `split_cases`, none of which the weights were trained on.
+
+    That is read in the ``split.json`` that lies beside the checkpoint's folder, in a run and in an exported bundle;
+    where there is none, a warning says so.
 
     Raises:
         UsageError: E903, another subset, or an empty one.
-        DataError: E502, a case that stands among the training cases in the run's ``split.json``.
+        DataError: E502, a case that was trained on.
     """
     if subset not in ("validate", "test") or not cases[subset]:
         found = "no cases in it" if subset in ("validate", "test") else repr(subset)
         fix = "subset=validate, or subset=test where the data set holds labelled test cases"
         raise UsageError(Fault("E903", "not a subset that can be scored", fix, "validate or test", found))
-    split = Path(run_dir) / "split.json"
+    split = Path(checkpoint_file).absolute().parent.parent / "split.json"
+    if not split.is_file():
+        logger.warning("[W502] %s is not there: the cases may be ones that the weights were trained on", split)
     listed = files.read_json(split)["train"] if split.is_file() else []
     trained = {digest for item in listed for digest in item["digest"]["image"]}
     fix = "evaluate with the run's own seed and held_out, or on other data"
@@ -75,14 +83,20 @@ def evaluated_cases(cases: Mapping[str, Sequence[Item]], subset: str, run_dir: s
     return list(cases[subset])
 
 
-def list_images(dataset_dir: str | None) -> list[Item]:
+def list_images(dataset_dir: str | None, output_dir: str | Path | None = None, overwrite: bool = False) -> list[Item]:
     """Items ``{image, case, group}`` for every image of a folder, checked; labels are not looked for.
 
+    Args:
+        dataset_dir: a folder of images, or a data set.
+        output_dir, overwrite: where a mask ``<case>.nii.gz`` will be written for each, and whether over what is there.
+
     Raises:
-        DataError: everything that is wrong with the folder or any image, in one error.
+        DataError: everything that is wrong with the folder or any image, in one error; E503, masks that are in the way.
     """
     cases = [Case(id=case.id, images=case.images, group=case.group) for case in find_cases(dataset_dir, "images")]
     refuse_faulty(cases)
+    if output_dir is not None and not overwrite:
+        _refuse_occupied(Path(output_dir), cases)
     return [_item(case) for case in cases]
 
 
@@ -92,6 +106,14 @@ def _item(case: Case, label_key: str | None = None) -> Item:
     if label_key is not None:  # None stands for an all-background case, see `Case.negative`
         item[label_key] = None if case.label is None else str(case.label)
     return item
+
+
+def _refuse_occupied(output_dir: Path, cases: list[Case]) -> None:
+    there = [path for case in cases if (path := output_dir / f"{case.id}.nii.gz").exists()]
+    if there:
+        fix = "choose another output_dir, or pass overwrite=true (--overwrite True)"
+        found = ", ".join(path.name for path in there[:4]) + (", …" if len(there) > 4 else "")
+        raise DataError(Fault("E503", "files of these names are there already", fix, "no masks", found, output_dir))
 
 
 def _no_label(case: Case) -> Fault:

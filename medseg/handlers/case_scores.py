@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -81,12 +82,15 @@ class CaseScores(Metric):
 class SaveCases:
     """Write the rows of `CaseScores` to ``<output_dir>/cases.csv`` when the evaluation is complete.
 
+    Masks and previews of cases that only an earlier evaluation scored go with that one's table.
+
     Args:
         subset: the name of what was evaluated, for the table's last column.
     """
 
     def __init__(self, output_dir: str | Path, subset: str = "validate") -> None:
-        self.path, self.subset = Path(output_dir) / "cases.csv", subset
+        self.folder, self.subset = Path(output_dir), subset
+        self.path = self.folder / "cases.csv"
 
     def attach(self, engine: Engine) -> None:
         """Attach to an evaluator."""
@@ -95,7 +99,16 @@ class SaveCases:
     def __call__(self, engine: Engine) -> None:
         """Write the table."""
         rows = [row | {"subset": self.subset} for row in engine.state.metric_details[DETAILS]]
+        for case in self._scored_before() - {row["case"] for row in rows}:
+            (self.folder / "predictions" / f"{case}.nii.gz").unlink(missing_ok=True)
+            (self.folder / "previews" / f"{case}.png").unlink(missing_ok=True)
         files.write_csv(self.path, [{key: _number(value) for key, value in row.items()} for row in rows], COLUMNS)
+
+    def _scored_before(self) -> set[str]:
+        if not self.path.is_file():
+            return set()
+        with open(self.path, newline="", encoding="utf-8") as stream:
+            return {Path(row["case"]).name for row in csv.DictReader(stream)}
 
 
 def _number(value: Any) -> Any:

@@ -33,8 +33,9 @@ def read_checkpoint(path: str | Path, map_location: Any = "cpu") -> Any:
     try:
         content = torch.load(path, map_location=map_location, weights_only=True)
     except Exception as error:  # damaged bytes make the reader fail in many ways
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise CheckpointError(Fault("E105", f"the checkpoint cannot be read ({reason})", fix, file=path)) from error
+        reason = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+        what = f"damaged, or not a checkpoint ({reason})"
+        raise CheckpointError(Fault("E105", what, fix, "a file of torch.save", file=path)) from error
     if isinstance(content, dict) and "digest" in content and content_digest(content) != content["digest"]:
         raise CheckpointError(Fault("E105", "the checkpoint's content does not match its digest", fix, file=path))
     return content

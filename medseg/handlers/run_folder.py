@@ -23,7 +23,7 @@ from monai.utils import CommonKeys
 
 import medseg
 from medseg import files
-from medseg.errors import Fault, TrainingError, UsageError
+from medseg.errors import DataError, Fault, TrainingError, UsageError
 from medseg.handlers.unwrapped import unwrapped
 from medseg.settings import switch
 
@@ -53,7 +53,8 @@ class RunFolder:
         bundle_root: the bundle's folder, from which the standalone bundle will be made.
 
     Raises:
-        TrainingError: E503, when the folder holds a run already; E804, when it is not this run that should go on.
+        DataError: E503, when the folder holds a run already.
+        TrainingError: E804, when it is not this run that should go on.
         UsageError: E901, when `bundle_root` is not a bundle's folder; E903, when `overwrite` is neither True nor False.
     """
 
@@ -132,7 +133,7 @@ class RunFolder:
         unfinished = self.resume and set(held) <= FIRST  # killed before its first checkpoint
         if held and not self.overwrite and not unfinished:
             fix = "choose another output_dir, or pass resume=true to go on with it, or overwrite=true to remove it"
-            raise TrainingError(Fault("E503", "the output folder already holds a run", fix, "an empty or new folder",
+            raise DataError(Fault("E503", "the output folder already holds a run", fix, "an empty or new folder",
                                       ", ".join(held[:4]), self.folder))  # fmt: skip
         for name in held:
             path = self.folder / name

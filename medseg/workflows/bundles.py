@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-from medseg.errors import Fault, UsageError
+from medseg.errors import DataError, Fault, UsageError
 
 WORKFLOWS = ("train", "evaluate", "infer")
 NOT_METHODS = ("train", "evaluate", "inference", "multi_gpu_train", "study")
@@ -75,13 +75,14 @@ def copy_bundle(name: str, destination: str | Path) -> Path:
     """Copy a bundle to a new folder, which then runs by itself (``python -m monai.bundle run``).
 
     Raises:
-        UsageError: unknown bundle, or the destination exists and is not empty.
+        UsageError: unknown bundle.
+        DataError: E503, the destination exists and is not empty.
     """
     target = Path(destination)
     source = find_bundle(name)
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         fix = "choose a new folder"
-        raise UsageError(Fault("E503", "the destination is not empty", fix, file=target))
+        raise DataError(Fault("E503", "the destination is not empty", fix, file=target))
     shutil.copytree(
         source, target, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__", "runs", "predictions")
     )

@@ -30,7 +30,8 @@ COPIED = ("LICENSE", "configs/logging.conf")
 def export_run(run_dir: str | Path, bundle_root: str | Path) -> Path:
     """Write ``<run_dir>/bundle``: weights, metadata with label names and scores, and whole configurations.
 
-    ``configs/{train,evaluate,inference}`` come as YAML and as JSON (which `monai.bundle.load` and MONAI's federated
+    ``split.json`` names the training images by digest, so that no evaluation scores them. ``configs/{train,evaluate,
+    inference}`` come as YAML and as JSON (which `monai.bundle.load` and MONAI's federated
     client look for), each complete in itself, with the run's network and settings and without its paths.
 
     Args:
@@ -52,6 +53,7 @@ def export_run(run_dir: str | Path, bundle_root: str | Path) -> Path:
         )
         files.write_json(target / "configs" / f"{name}.json", config)
     files.write_json(target / "configs" / "metadata.json", _metadata(run_dir, root, train))
+    files.write_json(target / "split.json", _split(run_dir))
     for name in COPIED:
         if (root / name).is_file():
             files.write_bytes(target / name, (root / name).read_bytes())
@@ -59,6 +61,12 @@ def export_run(run_dir: str | Path, bundle_root: str | Path) -> Path:
     torch.save(read_weights(run_dir / "checkpoints" / "last.pt"), stream)
     files.write_bytes(target / "models" / "model.pt", stream.getvalue())
     return target
+
+
+def _split(run_dir: Path) -> dict[str, Any]:
+    """Which images the weights were trained on, by digest alone: a bundle travels, names of cases stay."""
+    listed = files.read_json(run_dir / "split.json")["train"]
+    return {"train": [{"case": "", "digest": item["digest"]} for item in listed]}
 
 
 def _evaluate(train: dict[str, Any], root: Path) -> dict[str, Any]:

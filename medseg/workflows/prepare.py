@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import copy
 import inspect
+import logging
 import os
 import re
+import sys
 import warnings
 from collections.abc import Mapping
 from typing import Any
@@ -42,6 +44,8 @@ def prepare(seed: int | None = None, deterministic_algorithms: bool = False) -> 
         UsageError: a top-level key that nothing reads (MONAI ignores it in silence), or a setting that makes no sense.
     """
     errors.show_last()
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(_is_not_ours)
     for message in QUIET:
         warnings.filterwarnings("ignore", message=message)
     if seed is not None:
@@ -68,6 +72,11 @@ def running_config() -> dict[str, Any]:
             return copy.deepcopy(parser.config)
         frame = frame.f_back
     raise RuntimeError("running_config is called from a bundle's configuration")
+
+
+def _is_not_ours(record: logging.LogRecord) -> bool:
+    """Whether ignite's log of a failing engine should be shown: of an error of ours the message itself is, last."""
+    return not (record.name.startswith("ignite") and record.levelno == logging.ERROR and errors.find(sys.exc_info()[1]))
 
 
 def _refuse_misspelt(config: Mapping[str, Any]) -> None:

@@ -39,7 +39,13 @@ def command_line(files: Sequence[Path], overrides: Mapping[str, Any]) -> str:
     words = ["python", "-m", "monai.bundle", "run", "--config_file", config]
     for key, value in overrides.items():
         words += [f"--{key}", "$None" if value is None else str(value)]
-    return " ".join(shlex.quote(word) for word in words)
+    return " ".join(_quoted(word) for word in words)
+
+
+def _quoted(word: str) -> str:
+    """For a shell; a list of files, which holds single quotes, in double ones."""
+    plain = "'" in word and not set(word) & set('"$`\\!')
+    return f'"{word}"' if plain else shlex.quote(word)
 
 
 def run_bundle(files: Sequence[Path], overrides: Mapping[str, Any]) -> None:

@@ -171,12 +171,12 @@ def checkpoints(folder):
     damaged.write_bytes(other.read_bytes()[:200])
     return {
         "of another network": (other, "E802"),
-        "cannot be read": (damaged, "E105"),
+        "not a checkpoint": (damaged, "E105"),
         "no checkpoint": (folder / "x.pt", "E101"),
     }
 
 
-@pytest.mark.parametrize("words", ["of another network", "cannot be read", "no checkpoint"])
+@pytest.mark.parametrize("words", ["of another network", "not a checkpoint", "no checkpoint"])
 def test_a_wrong_checkpoint_is_refused(words, tmp_path, monkeypatch, capfd):
     path, code = checkpoints(tmp_path)[words]
     images = write_set(tmp_path / "data") / "imagesTr"
@@ -192,6 +192,7 @@ def test_a_wrong_checkpoint_is_refused(words, tmp_path, monkeypatch, capfd):
     ]
     status, message = refused(arguments, monkeypatch, capfd)
     assert status == 3 and f"[{code}]" in message and words in message and path.name in message
+    assert message.count(f"[{code}]") == 1  # ignite would log it once more
     assert not (tmp_path / "out").exists()
 
 
@@ -200,7 +201,7 @@ def test_an_output_folder_with_a_run_is_not_overwritten(tmp_path, monkeypatch, c
     (tmp_path / "out" / "log.csv").write_text("kept")
     arguments = ["run", "hippocampus_mri", "train", "--data", write_set(tmp_path / "data"), "--out", tmp_path / "out"]
     status, message = refused(arguments, monkeypatch, capfd)
-    assert status == 1 and "[E503]" in message and "overwrite" in message
+    assert status == 3 and "[E503]" in message and "overwrite" in message
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["log.csv"]
 
 

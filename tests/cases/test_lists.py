@@ -47,6 +47,16 @@ def test_images_alone(folder):
     assert [set(item) for item in items] == [{"image", "case", "group"}] * 5
 
 
+def test_masks_in_the_way_are_found_before_any_is_written(folder, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    assert len(list_images(str(folder), out)) == 5
+    (out / "c3.nii.gz").write_text("kept")
+    with pytest.raises(DataError, match=r"E503.*c3\.nii\.gz.*overwrite"):
+        list_images(str(folder), out)
+    assert len(list_images(str(folder), out, overwrite=True)) == 5
+
+
 def test_faulty_cases_are_refused(folder, save):
     save(folder / "labels" / "c1.nii.gz", np.full((4, 4, 4), 7, np.uint8))
     (folder / "images" / "c3.nii.gz").write_bytes(b"")
@@ -82,18 +92,21 @@ def test_a_negative_case_needs_no_label(folder, monkeypatch):
     assert [(fault.code, fault.case) for fault in caught.value.faults] == [("E101", "c2")]
 
 
-def test_a_case_that_the_run_was_trained_on_is_not_scored(tmp_path):
-    """By content: the same image under another name, split another way, is refused."""
+def test_a_case_that_the_weights_were_trained_on_is_not_scored(tmp_path, caplog):
+    """By content: the same image under another name, split another way, is refused, wherever the results go."""
     for name in ("a", "b"):
         (tmp_path / name).write_text(name)
     digest = {"image": [files.digest(tmp_path / "a")], "label": None}
     (tmp_path / "split.json").write_text(json.dumps({"train": [{"case": "old", "group": "g", "digest": digest}]}))
     cases = {"validate": [{"image": str(tmp_path / "b"), "case": "b"}], "test": [], "train": []}
-    assert evaluated_cases(cases, "validate", tmp_path) == cases["validate"]
+    weights = tmp_path / "checkpoints" / "last.pt"
+    assert evaluated_cases(cases, "validate", weights) == cases["validate"]
     cases["validate"].append({"image": str(tmp_path / "a"), "case": "renamed"})
     with pytest.raises(DataError, match=r"E502.*case=renamed.*trained on"):
-        evaluated_cases(cases, "validate", tmp_path)
-    assert evaluated_cases(cases, "validate", tmp_path / "no_run") == cases["validate"]
+        evaluated_cases(cases, "validate", weights)
+    assert not caplog.text
+    assert evaluated_cases(cases, "validate", tmp_path / "elsewhere" / "models" / "model.pt") == cases["validate"]
+    assert "W502" in caplog.text
 
 
 @pytest.mark.parametrize("subset", ["train", "validat", "test"])
@@ -101,4 +114,4 @@ def test_only_held_out_cases_are_scored(subset, tmp_path):
     """`train` holds labels that transforms reorient; here `test` is empty."""
     cases = {"train": [{}], "validate": [{}], "test": []}
     with pytest.raises(UsageError, match="E903"):
-        evaluated_cases(cases, subset, tmp_path)
+        evaluated_cases(cases, subset, tmp_path / "checkpoints" / "last.pt")

@@ -67,6 +67,18 @@ def test_a_structure_that_is_in_neither_is_left_out():
     assert metrics["val_dice_tail"] == 0.75 and metrics["val_dice_head"] == (1.0 + 0.75) / 2
 
 
+def test_what_only_an_earlier_evaluation_scored_goes(tmp_path):
+    """So that no mask stands without its scores; what no evaluation wrote stays."""
+    evaluate([(SHIFTED, REFERENCE), (SHIFTED, REFERENCE)], SaveCases(tmp_path))
+    kept = [tmp_path / name for name in ("predictions/case_0.nii.gz", "previews/case_0.png", "predictions/mine.nii.gz")]
+    gone = [tmp_path / name for name in ("predictions/case_1.nii.gz", "previews/case_1.png")]
+    for path in kept + gone:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("a picture")
+    evaluate([(SHIFTED, REFERENCE)], SaveCases(tmp_path, subset="test"))
+    assert all(path.is_file() for path in kept) and not any(path.exists() for path in gone)
+
+
 def test_the_table(tmp_path):
     evaluate([(SHIFTED, REFERENCE), (MISSED, MISSED)], SaveCases(tmp_path, subset="test"))
     with open(tmp_path / "cases.csv", newline="") as stream:

@@ -11,7 +11,7 @@ from engines import Drawn, batches, kept, make_evaluator, make_trainer, network
 from monai.engines.utils import IterationEvents
 
 from medseg import files
-from medseg.errors import CheckpointError, MedsegError, TrainingError, UsageError
+from medseg.errors import CheckpointError, DataError, MedsegError, TrainingError, UsageError
 from medseg.handlers import Checkpoint, EarlyStop, MovingAverage, RunFolder
 from medseg.handlers.checkpoint_file import read_checkpoint
 
@@ -91,7 +91,7 @@ def test_nothing_to_go_on_from_is_a_beginning(tmp_path):
 
 def test_a_folder_of_something_else_is_not_cleared(tmp_path):
     (tmp_path / "predictions").mkdir()
-    with pytest.raises(TrainingError, match="E503"):
+    with pytest.raises(DataError, match="E503"):
         train(tmp_path, resume=True)
     assert (tmp_path / "predictions").exists()
 

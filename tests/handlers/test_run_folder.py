@@ -5,7 +5,7 @@ import pytest
 import yaml
 from engines import make_evaluator, make_trainer, network
 
-from medseg.errors import TrainingError, UsageError
+from medseg.errors import DataError, UsageError
 from medseg.handlers import RunFolder
 
 
@@ -49,7 +49,7 @@ def test_a_folder_with_a_run_is_left_alone(cases, tmp_path):
     folder = tmp_path / "run"
     train(folder, cases)
     before = (folder / "log.csv").read_bytes()
-    with pytest.raises(TrainingError, match="E503"):
+    with pytest.raises(DataError, match="E503"):
         train(folder, cases)
     assert (folder / "log.csv").read_bytes() == before
 

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from medseg.errors import UsageError
+from medseg.errors import DataError, UsageError
 from medseg.workflows.bundles import bundle_names, config_files, copy_bundle, find_bundle
 from medseg.workflows.prepare import running_config
 from medseg.workflows.run import checked_path, command_line, parse_overrides
@@ -27,6 +27,15 @@ def test_the_printed_command_gives_monai_the_same_values(tmp_path):
     assert parsed == {"config_file": str(tmp_path / "train.yaml")} | overrides | {"none": "$None"}
 
 
+@pytest.mark.parametrize("name", ["it's", 'a "b"', "$HOME", "`id`", "a\\b", "a b!", "'$x'", ""])
+def test_the_printed_command_survives_a_shell(tmp_path, name):
+    files = [tmp_path / "train.yaml", tmp_path / "evaluate.yaml"]
+    line = command_line(files, {"name": name})
+    words = subprocess.run(["bash", "-c", f"printf '%s\\0' {line}"], capture_output=True, text=True, check=True).stdout
+    assert words.split("\0")[5:-1] == [repr([str(path) for path in files]), "--name", name]
+    assert "'" not in line.split("--config_file ")[1][:2]
+
+
 def test_files_of_a_workflow():
     root = find_bundle("hippocampus_mri")
     names = [path.name for path in config_files(root, "evaluate")]
@@ -46,7 +55,7 @@ def test_a_copy_is_whole_and_never_overwrites(tmp_path):
         find_bundle("hippocampus_mri") / "configs" / "train.yaml"
     ).read_bytes()
     assert find_bundle(copy) == copy
-    with pytest.raises(UsageError, match="E503"):
+    with pytest.raises(DataError, match="E503"):
         copy_bundle("hippocampus_mri", tmp_path / "mine")
 
 

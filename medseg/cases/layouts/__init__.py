@@ -43,7 +43,8 @@ def find_cases(folder: str | Path | None, subset: str = "labelled") -> list[Case
 def checked_folder(folder: str | Path | None) -> Path:
     """The folder as a path; DataError when it is not given or does not exist."""
     if folder is None or str(folder).strip() in ("", "None"):
-        raise DataError(Fault("E101", "dataset_dir is not set", "pass the data folder: --dataset_dir <folder>"))
+        fix = "pass the data folder: --data <folder> (of python -m monai.bundle run: --dataset_dir <folder>)"
+        raise DataError(Fault("E101", "dataset_dir is not set", fix))
     root = Path(folder)
     if not root.is_dir():
         found = "a file" if root.exists() else "nothing"

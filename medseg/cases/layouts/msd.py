@@ -6,12 +6,15 @@
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
 from medseg.cases.case import Case
 from medseg.errors import DataError, Fault
 from medseg.volumes import stem
+
+logger = logging.getLogger(__name__)
 
 LOOKS_LIKE = "dataset.json beside imagesTr/ and labelsTr/"
 
@@ -29,6 +32,9 @@ def find(root: Path, subset: str) -> list[Case]:
     labelled_test = [
         (path, root / "labelsTs" / path.name) for path in test if (root / "labelsTs" / path.name).is_file()
     ]
+    if subset == "test" and labelled_test and len(labelled_test) < len(test):
+        logger.warning("[W101] %s: %d of %d test images have no label and are not scored", root / "labelsTs",
+                       len(test) - len(labelled_test), len(test))  # fmt: skip
     if subset == "images":
         images = test or [image for image, _ in training]
         _refuse_missing(images)
