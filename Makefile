@@ -8,7 +8,7 @@ MINUTES ?= 2
 # Threads that spin while they wait slow every neighbour down; ours sleep.
 export OMP_WAIT_POLICY ?= passive
 
-.PHONY: help demo test test-gpu lint bench wheel clean
+.PHONY: help demo test test-gpu lint bench bench-nnunet wheel clean
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -46,10 +46,22 @@ lint: $(VENV)/dev ## ruff, import-linter, mypy
 	$(BIN)/mypy medseg
 
 bench: $(VENV)/dev ## ratios against named peers (tools/bench)
-	for script in tools/bench/*.py; do $(BIN)/python $$script || exit 1; done
+	$(BIN)/python tools/bench/startup.py
+	$(BIN)/python tools/bench/train_step.py
+
+# torchvision without its dependencies: they would swap torch for a CUDA build of several gigabytes.
+$(VENV)-nnunet/base: constraints.txt
+	$(PYTHON) -m venv $(VENV)-nnunet
+	$(VENV)-nnunet/bin/python -m pip install --quiet $(TORCH)
+	$(VENV)-nnunet/bin/python -m pip install --quiet --no-deps torchvision==0.28.0
+	$(VENV)-nnunet/bin/python -m pip install --quiet $(TORCH) nnunetv2==2.8.1
+	touch $@
+
+bench-nnunet: $(VENV)/dev $(VENV)-nnunet/base ## Dice per minute against nnU-Net v2 on DATA=<MSD Task04_Hippocampus>, 2 hours
+	$(BIN)/python tools/bench/time_to_dice.py --data "$(DATA)" --nnunet $(VENV)-nnunet/bin
 
 wheel: $(VENV)/dev ## dist/medseg-*.whl
 	$(BIN)/python -m build --wheel
 
 clean: ## remove what these commands made
-	rm -rf $(VENV) $(DEMO) build dist *.egg-info
+	rm -rf $(VENV) $(VENV)-nnunet $(DEMO) bench build dist *.egg-info
