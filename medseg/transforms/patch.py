@@ -92,11 +92,9 @@ class RandAffinePatchd(MapTransform, Randomizable):
             start = np.rint(centre - middle).astype(int)
             patches = [_crop(tensor, self.patch_size, np.diag(matrix), start) for tensor in tensors]
         else:
-            places = _places(self.patch_size, matrix, centre, bend)
-            patches = [
-                _label_at(tensor, places) if key == self.label_key else _image_at(tensor, places, self.refine)
-                for key, tensor in zip(keys, tensors, strict=True)
-            ]
+            is_label = [key == self.label_key for key in keys]
+            grid = _grid(tensors[0].shape[1:], self.patch_size, matrix, centre, bend)
+            patches = _cut(tensors, is_label, grid, self.refine)
         for key, patch in zip(keys, patches, strict=True):
             affine = data[key].affine.numpy() if isinstance(data[key], MetaTensor) else np.eye(self.axes + 1)
             index = np.eye(len(affine))
@@ -170,40 +168,49 @@ def _crop(tensor: torch.Tensor, patch: tuple[int, ...], signs: Matrix, start: np
     return result.flip([axis + 1 for axis, sign in enumerate(signs) if sign < 0])
 
 
-def _image_at(tensor: torch.Tensor, places: torch.Tensor, refine: int) -> torch.Tensor:
-    """Intensities (C, X, Y[, Z]) at `places`, after the part of the volume that holds them is refined by splines."""
-    sizes = tensor.shape[1:]
-    least, most = torch.aminmax(places.reshape(-1, len(sizes)), dim=0)
-    low, high = (least.floor().long() - SPLINE_REACH).clamp(min=0), most.ceil().long() + SPLINE_REACH + 1
-    part, start = tensor.float(), []
-    for axis, size in enumerate(sizes):
-        begin = min(int(low[axis]), size - 1)
-        length = max(min(int(high[axis]), size) - begin, 1)
-        part = part.narrow(axis + 1, begin, length)
-        if refine > 1:
-            part = torch.tensordot(_spline(length, refine), part, ([1], [axis + 1])).movedim(0, axis + 1)
-        start.append(begin)
-    return _sample(part, (places - torch.tensor(start)) * refine)
+def _cut(
+    tensors: Sequence[torch.Tensor], is_label: Sequence[bool], grid: torch.Tensor, refine: int
+) -> list[torch.Tensor]:
+    """Tensors (C, X, Y[, Z]) interpolated at `grid`. Of a label map each label's share is, and the largest wins."""
+    values = [_foreground(tensor.numpy()) if label else None for tensor, label in zip(tensors, is_label, strict=True)]
+    channels = [
+        tensor[:0] if found is None and refine > 1 else tensor if found is None else _shares(tensor, found)
+        for tensor, found in zip(tensors, values, strict=True)
+    ]
+    parts = _sample(torch.cat([part.float() for part in channels]), grid).split([len(part) for part in channels])
+    return [
+        _winner(part, found) if found is not None else part if refine == 1 else _refined(tensor, grid, refine)
+        for part, found, tensor in zip(parts, values, tensors, strict=True)
+    ]
 
 
-def _label_at(tensor: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
-    """Labels (1, X, Y[, Z]) at `places`: each label's share is interpolated, and the largest wins."""
-    values = _foreground(tensor.numpy())
-    if not len(values):
-        return torch.zeros(1, *places.shape[:-1])
-    shares = _sample(torch.stack([tensor[0] == value for value in values]).float(), places)
-    return _winner(shares, values)
+def _shares(label: torch.Tensor, values: npt.NDArray[np.int64]) -> torch.Tensor:
+    """(K, X, Y[, Z]): where `label` (1, X, Y[, Z]) holds each of `values`; one empty channel where there are none."""
+    return torch.stack([label[0] == value for value in values] or [torch.zeros_like(label[0])])
 
 
-def _sample(tensor: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
-    """`tensor` (C, X, Y[, Z]) interpolated linearly at `places` (*patch, n) in its voxels, its edge repeated beyond it.
+def _sample(tensor: torch.Tensor, grid: torch.Tensor) -> torch.Tensor:
+    """`tensor` (C, X, Y[, Z]) interpolated linearly at `grid`, its edge repeated beyond it."""
+    return torch.nn.functional.grid_sample(tensor[None], grid, padding_mode="border", align_corners=False)[0]
 
-    The coordinates of ``grid_sample`` are 2 (v + 1/2) / size - 1 (align_corners=False), axes reversed.
-    """
-    grid = 2 * (places + 0.5) / torch.tensor(tensor.shape[1:]) - 1
-    return torch.nn.functional.grid_sample(
-        tensor[None], grid.flip(-1)[None], padding_mode="border", align_corners=False
-    )[0]
+
+def _refined(tensor: torch.Tensor, grid: torch.Tensor, refine: int) -> torch.Tensor:
+    """Intensities (C, X, Y[, Z]) at `grid`, after the part of the volume that it covers is refined by splines."""
+    sizes = torch.tensor(tensor.shape[1:])
+    least, most = (
+        ((end.flip(0) + 1) * sizes - 1) / 2 for end in torch.aminmax(grid.reshape(-1, len(sizes)), dim=0)
+    )  # in voxels
+    begin = (least.floor().long() - SPLINE_REACH).clamp(torch.zeros_like(sizes), sizes - 1)
+    end = (most.ceil().long() + SPLINE_REACH + 1).clamp(begin + 1, sizes)
+    part = tensor.float()
+    for axis, (first, last) in enumerate(zip(begin.tolist(), end.tolist(), strict=True), start=1):
+        part = part.narrow(axis, first, last - first)
+        part = torch.tensordot(_spline(last - first, refine), part, ([1], [axis])).movedim(0, axis)
+    # voxel v of the volume is voxel (v - begin) * refine of the part
+    fine = torch.tensor(part.shape[1:])
+    scale = refine * sizes / fine
+    shift = (refine * (sizes - 1 - 2 * begin) + 1) / fine - 1
+    return _sample(part, torch.addcmul(shift.flip(0), grid, scale.flip(0)))
 
 
 @functools.lru_cache(maxsize=512)
@@ -225,17 +232,24 @@ def _winner(shares: torch.Tensor, values: npt.NDArray[np.int64]) -> torch.Tensor
     return winner[None]
 
 
-def _places(patch: tuple[int, ...], matrix: Matrix, centre: Matrix, bend: torch.Tensor | None) -> torch.Tensor:
-    """(*patch, n) voxel of the volume at patch voxel p: centre + matrix (p - patch centre) + bend(p)."""
-    axes = len(patch)
-    offsets = [torch.arange(side, dtype=torch.float32) - (side - 1) / 2 for side in patch]
-    columns = torch.from_numpy(matrix).float().T
-    places = torch.from_numpy(centre).float().expand(*patch, axes)
-    for axis, offset in enumerate(offsets):
-        line = offset[:, None] * columns[axis]
-        places = places + line.reshape([-1 if k == axis else 1 for k in range(axes)] + [axes])
+def _grid(
+    size: Sequence[int], patch: tuple[int, ...], matrix: Matrix, centre: Matrix, bend: torch.Tensor | None
+) -> torch.Tensor:
+    """Where `grid_sample` looks for patch voxel p: at volume voxel v = centre + matrix (p - patch centre) + bend(p).
+
+    Its coordinates are 2 (v + 1/2) / size - 1 (align_corners=False), axes reversed.
+    """
+    sizes, axes = np.asarray(size, dtype=np.float64), len(patch)
+    theta = np.zeros((axes, axes + 1))
+    theta[:, :axes] = matrix * np.asarray(patch)[None, :] / sizes[:, None]
+    theta[:, axes] = 2 * (centre + 0.5) / sizes - 1
+    theta = theta[::-1].copy()
+    theta[:, :axes] = theta[:, axes - 1 :: -1]
+    theta_ = torch.from_numpy(theta).float()[None]
+    grid = torch.nn.functional.affine_grid(theta_, [1, 1, *patch], align_corners=False)
     if bend is not None:
         mode = "trilinear" if axes == 3 else "bilinear"
         smooth = torch.nn.functional.interpolate(bend.float(), patch, mode=mode, align_corners=True)
-        places = places + smooth[0].movedim(0, -1)
-    return places
+        scaled = smooth * torch.from_numpy(2 / sizes).float().reshape(1, axes, *[1] * axes)
+        grid = grid + scaled.movedim(1, -1).flip(-1)
+    return grid
