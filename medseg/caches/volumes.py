@@ -8,8 +8,7 @@ import json
 import logging
 import os
 import random
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from monai.transforms import Compose
 
 import medseg
 from medseg import files
+from medseg.caches.one_thread import one_thread
 from medseg.errors import Fault, MedsegError
 from medseg.seeds import pure_seed
 
@@ -71,7 +71,7 @@ class CachedDataset(PersistentDataset):
         seed = pure_seed(self.seed, epoch, place)
         if isinstance(self.transform, Compose):
             self.transform.set_random_state(seed=seed)
-        with _one_thread(), torch.random.fork_rng(devices=[]):
+        with one_thread(), torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             np.random.seed(seed)
             random.seed(seed)
@@ -116,17 +116,6 @@ class CachedDataset(PersistentDataset):
             logger.warning("the cache entry %s is damaged; it is computed again", path)
             return None
         return torch.load(io.BytesIO(body), weights_only=True)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """As in a loader's worker process: products of matrices round in another way with more threads."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _content(value: Any) -> Any:

@@ -1,0 +1,34 @@
+"""The same bits however many cores."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from monai.data import Dataset
+
+
+class OneThreadDataset(Dataset):
+    """MONAI's ``Dataset`` whose transforms run with one thread of PyTorch.
+
+    Sums and products of matrices round in another way with more threads, and a loader's worker has one: without this a
+    case would differ by a bit between worker and main process, and a mask by a voxel between two computers.
+    """
+
+    def __getitem__(self, index: Any) -> Any:
+        """The transformed item."""
+        with one_thread():
+            return super().__getitem__(index)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """PyTorch's operations with one thread, in this thread."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
