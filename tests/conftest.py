@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 from medseg.geometry import Geometry
 from medseg.volumes import Volume, write_volume
@@ -12,6 +13,15 @@ def cache_of_the_session(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MEDSEG_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+@pytest.fixture
+def two_threads():
+    """PyTorch with two threads, however many the machine has."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture

@@ -87,6 +87,8 @@ class _Shared(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[Any, ...]:  # type: ignore[override]
+        if torch.is_grad_enabled():  # create_graph: of a gradient penalty nothing would reach the weights, in silence
+            raise RuntimeError("ThreadedInferer has no second derivatives; take another inferer for a gradient penalty")
         wanted = [part for part in ctx.parts if part.requires_grad]
         shares = gradient.split([len(output) for output in ctx.outputs])
 

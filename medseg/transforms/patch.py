@@ -28,9 +28,9 @@ class RandAffinePatchd(MapTransform, Randomizable):
     along every axis on which the volume is larger, and holds all of it where it is smaller. Beyond the volume both
     repeat their edge.
 
-    Linear interpolation blurs, and a network that learns from blurred patches is worse on images as scanned. So, where
-    the patch lies, an image is refined by cubic splines to a grid twice as fine, and that is interpolated linearly.
-    Of a label map the shares of each label are interpolated, and the largest wins.
+    Linear interpolation blurs, and images as scanned are not blurred. So, where the patch lies, an image is refined by
+    cubic splines to a grid twice as fine, and that is interpolated linearly. Of a label map the shares of each label
+    are interpolated, and the largest wins.
 
     Args:
         keys: tensors of shape (C, X, Y, Z) or, with two sizes in `patch_size`, (C, X, Y), on one grid.

@@ -66,7 +66,7 @@ def export_run(run_dir: str | Path, bundle_root: str | Path) -> Path:
 def _split(run_dir: Path) -> dict[str, Any]:
     """Which images the weights were trained on, by digest alone: a bundle travels, names of cases stay."""
     listed = files.read_json(run_dir / "split.json")["train"]
-    return {"train": [{"case": "", "digest": item["digest"]} for item in listed]}
+    return {"train": [{"digest": {"image": item["digest"]["image"]}} for item in listed]}
 
 
 def _evaluate(train: dict[str, Any], root: Path) -> dict[str, Any]:

@@ -12,6 +12,9 @@ from monai.fl.client import MonaiAlgo
 from monai.fl.utils.exchange_object import ExchangeObject
 from runs import monai_run
 
+from medseg.cases import evaluated_cases
+from medseg.cases.layouts import find_cases
+from medseg.errors import DataError
 from medseg.workflows.bundles import bundle_names, find_bundle
 
 SCHEMA = Path(__file__).with_name("metadata_schema.json")
@@ -93,3 +96,15 @@ def test_standalone_bundle_runs_from_an_empty_folder(bundle, phantoms, short_run
     assert (tmp_path / "evaluate.yaml" / "cases.csv").is_file()
     config = yaml.safe_load((root / "configs" / "train.yaml").read_text())
     assert config["dataset_dir"] is None and config["bundle_root"] == "."
+
+
+@pytest.mark.parametrize("bundle", BUNDLES)
+def test_an_exported_bundle_knows_without_names_what_it_was_trained_on(bundle, short_run, phantoms, tmp_path):
+    bundle_dir = shutil.copytree(short_run(bundle) / "bundle", tmp_path / "elsewhere")
+    trained = json.loads((short_run(bundle) / "split.json").read_text())["train"]
+    listed = json.loads((bundle_dir / "split.json").read_text())
+    assert listed == {"train": [{"digest": {"image": case["digest"]["image"]}} for case in trained]}
+    (image,) = next(case.images for case in find_cases(phantoms(bundle)) if case.id == trained[0]["case"])
+    cases = {"validate": [{"image": str(image), "case": "under another name"}]}
+    with pytest.raises(DataError, match="E502"):
+        evaluated_cases(cases, "validate", bundle_dir / "models" / "model.pt")

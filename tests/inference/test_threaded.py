@@ -5,16 +5,10 @@ from monai.networks.nets import BasicUNet, DynUNet
 
 from medseg.inference import AutocastInferer, ThreadedInferer
 
+pytestmark = pytest.mark.usefixtures("two_threads")
+
 INPUTS = torch.rand(3, 1, 16, 16, 16, generator=torch.Generator().manual_seed(0))
 WHOLE, SHARED = (AutocastInferer(inferer, "bfloat16") for inferer in (SimpleInferer(), ThreadedInferer()))
-
-
-@pytest.fixture(autouse=True)
-def two_threads():
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture
@@ -78,6 +72,13 @@ def test_lower_precision_reaches_the_threads(network):
 def test_the_same_bits_each_time(network):
     first = [None if gradient is None else gradient.clone() for gradient in gradients(network, SHARED)]
     assert all(same(first, gradients(network, SHARED), rtol=0.0) for _ in range(5))
+
+
+def test_a_gradient_of_a_gradient_is_refused(network):
+    """A gradient penalty would reach no weight, in silence."""
+    inputs = INPUTS.clone().requires_grad_()
+    with pytest.raises(RuntimeError, match="no second derivatives"):
+        torch.autograd.grad(SHARED(inputs, network).sum(), inputs, create_graph=True)
 
 
 def test_the_batch_is_shared_out():
