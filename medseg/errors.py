@@ -30,6 +30,11 @@ class Fault:
     file: str | Path = ""
     case: str = ""
 
+    @property
+    def is_warning(self) -> bool:
+        """Whether it is only worth a word (``W302``); an ``E201`` is refused."""
+        return self.code.startswith("W")
+
     def __str__(self) -> str:
         where = " ".join(part for part in (f"case={self.case}" if self.case else "", str(self.file)) if part)
         values = "".join(

@@ -19,10 +19,12 @@ class Geometry:
     Attributes:
         affine: (4, 4) float64, voxel index to millimetres in RAS+ (NIfTI's and nibabel's convention).
         shape: voxels along each of the three axes.
+        unit: ``mm``; ``px`` for a picture or an array without a header, whose pixels count as 1 below.
     """
 
     affine: npt.NDArray[np.float64]
     shape: tuple[int, int, int]
+    unit: str = "mm"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "affine", np.array(self.affine, dtype=np.float64))

@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from medseg.errors import DataError, Fault
+from medseg.errors import DataError, Fault, UsageError
 
 # Okabe & Ito's palette (https://jfly.uni-koeln.de/color/), told apart by colour-blind readers too.
+WHITE = 255  # how most programs store 1 in a picture
 PALETTE = ((230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (0, 114, 178), (213, 94, 0), (204, 121, 167))
 ROUNDING = 1e-3
 HIGHEST = (1 << 31) - 1
@@ -58,9 +59,29 @@ class Labels:
         values = self.values[name]
         return label_map == values[0] if len(values) == 1 else np.isin(label_map, values)
 
+    def is_binary(self) -> bool:
+        """Whether there is one label beside the background, and it is 1."""
+        return self.known_values == {0, 1}
+
     def colour(self, name: str) -> tuple[int, int, int]:
         """A colour (red, green, blue from 0 to 255) for a foreground name."""
         return PALETTE[self.foreground.index(name) % len(PALETTE)]
+
+
+def parse_labels(text: str) -> Labels:
+    """``background=0,liver=1+2,tumour=2`` as `Labels`.
+
+    Raises:
+        UsageError: E903, for anything else.
+    """
+    try:
+        pairs = [part.split("=") for part in text.split(",")]
+        return Labels({name.strip(): [int(value) for value in values.split("+")] for name, values in pairs})
+    except ValueError as error:
+        fix = "give each name its value"
+        raise UsageError(
+            Fault("E903", f"not label names and values ({error})", fix, "background=0,liver=1", text)
+        ) from error
 
 
 def as_label_map(array: npt.NDArray, path: str | Path = "", case: str = "") -> npt.NDArray[np.integer]:
@@ -87,3 +108,10 @@ def as_label_map(array: npt.NDArray, path: str | Path = "", case: str = "") -> n
         found = str(lowest if lowest < 0 else highest)
         raise DataError(Fault("E301", "label value out of range", fix, f"0 to {HIGHEST}", found, path, case))
     return array.astype(np.uint8 if highest < 1 << 8 else np.uint16 if highest < 1 << 16 else np.int32, copy=False)
+
+
+def is_black_and_white(label_map: npt.NDArray[np.integer]) -> bool:
+    """Whether every value is 0 or 255, and 255 occurs: a mask as most programs store one in a picture."""
+    if label_map.size == 0 or int(label_map.max()) != WHITE:
+        return False
+    return int(np.count_nonzero(label_map == WHITE)) == int(np.count_nonzero(label_map))

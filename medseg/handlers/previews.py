@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -13,7 +12,6 @@ from ignite.engine import Engine, Events
 from monai.utils import CommonKeys
 
 from medseg import files
-from medseg.geometry import Geometry
 from medseg.labels import Labels
 from medseg.volumes import read_volume
 from medseg.volumes.overlay import draw_case
@@ -56,17 +54,8 @@ class Previews:
 
     def _draw(self, case: str, prediction: torch.Tensor, reference: torch.Tensor | None) -> None:
         image = read_volume(prediction.meta["filename_or_obj"])
-        turn = nib.orientations.io_orientation(image.geometry.affine)
-
-        def upright(array: npt.NDArray) -> npt.NDArray:
-            return np.asarray(nib.orientations.apply_orientation(array, turn))
-
-        affine = image.geometry.affine @ nib.orientations.inv_ornt_aff(turn, image.geometry.shape)
-        pixels = upright(image.array)
-        spacing = Geometry(affine, pixels.shape).spacing_mm
-        drawn = None if reference is None else upright(_map(reference))
-        picture = draw_case(pixels, drawn, upright(_map(prediction)), spacing, self.labels, title=case)
-        files.write_bytes(self.folder / f"{case}.png", picture)
+        masks = {"reference": None if reference is None else _map(reference), "prediction": _map(prediction)}
+        files.write_bytes(self.folder / f"{case}.png", draw_case(image, masks, self.labels, title=case))
 
 
 def _map(tensor: torch.Tensor) -> npt.NDArray[np.int32]:

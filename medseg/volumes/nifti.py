@@ -1,15 +1,15 @@
 """NIfTI-1 and -2: read whole, geometry checked, written without loss.
 
-nibabel reads the header and the voxels; medseg adds what it leaves out: the gzip trailer is checked (nibabel misses
-most single-bit flips), the size is capped from the header before anything is allocated, and an sform or qform that
-cannot be trusted is refused.
+nibabel reads the header; medseg adds what it leaves out: the gzip trailer is checked (nibabel misses most single-bit
+flips), the size is capped from the header before anything is allocated, and an sform or qform that cannot be trusted is
+refused.
 """
 
 from __future__ import annotations
 
 import gzip
-import logging
-import zlib
+import math
+from dataclasses import dataclass
 from pathlib import Path
 
 import nibabel as nib
@@ -19,80 +19,146 @@ from nibabel.spatialimages import HeaderDataError
 
 from medseg import files
 from medseg.errors import DataError, Fault
-from medseg.geometry import Geometry
+from medseg.geometry import SAME_GRID_VOXELS, Geometry
+from medseg.volumes import packed
+from medseg.volumes.affine import refuse_unusable
+from medseg.volumes.marks import LONGEST, kind_of
+from medseg.volumes.member import member_of
 from medseg.volumes.volume import Volume
 
-logger = logging.getLogger(__name__)
-
-MAX_BYTES = 4 << 30
-MAX_EXPANSION = 1100  # deflate cannot expand a stream more than about 1,032 times
-MAX_EXCESS = 64 << 20  # bytes after the voxels; a gzip bomb goes on and on
 FORM_TOLERANCE_MM = 1.0
 MILLIMETRES = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}  # NIfTI's unit codes: unknown, metre, millimetre, micron
+UNITS = {1: "metre", 3: "micron"}
+PIXELS = b"medseg: the unit of length is the pixel"  # NIfTI has no code for it
 REAL_KINDS = "iuf"
-SMALLEST_MM = 1e-6  # no voxel is smaller
-SINGULAR = 1e-6  # of the product of the axes' lengths: no usable affine has so small a determinant
+SECOND = (b"n+2\0", b"ni2\0")  # the marks of NIfTI-2
+LARGEST_HEADER = 540
+UNREADABLE = (HeaderDataError, ValueError, OverflowError, IndexError, KeyError)  # what nibabel raises for a bad header
+HEADER_SIZES = tuple(size.to_bytes(4, order) for size in (348, 540) for order in ("little", "big"))  # the first bytes
+
+
+@dataclass(frozen=True)
+class _Stored:
+    """A header, and where the voxels are: `n_bytes` from `offset` of `body`, whose last voxel ends at `end`."""
+
+    head: Path
+    body: Path
+    header: nib.Nifti1Header
+    is_packed: bool
+    shape: tuple[int, int, int]
+    offset: int
+    n_bytes: int
+    end: int
 
 
 def read_nifti(path: Path) -> Volume:
-    """Read ``.nii`` or ``.nii.gz``. See `medseg.volumes.read_volume`."""
-    with open(path, "rb") as stream:
-        mark = stream.read(2)
-    if not mark:
-        raise DataError(_empty(path))
-    packed = mark == b"\x1f\x8b"
-    if packed != path.name.lower().endswith(".gz"):
-        found = "gzip" if packed else "no gzip"
-        raise DataError(Fault("E104", "the name and the content disagree", "rename the file", path.suffix, found, path))
-    header = _header(path, packed)
-    offset, n_bytes = _extent(path, header)
-    _refuse_oversize(path, offset + n_bytes, packed)
-    content = _unpack(path, offset + n_bytes) if packed else _start(path, offset + n_bytes)
-    if len(content) < offset + n_bytes:
-        raise DataError(_truncated(path, offset + n_bytes, len(content)))
-    shape = _shape(path, header)
-    stored = np.frombuffer(content, header.get_data_dtype(), int(np.prod(shape)), offset)
-    array = _scaled(stored.reshape(shape, order="F"), header)
-    return Volume(array, Geometry(_affine(path, header, shape), shape))
+    """Read ``.nii``, ``.nii.gz`` or a pair ``.hdr`` and ``.img``. See `medseg.volumes.read_volume`."""
+    stored = _open(path)
+    packed.refuse_oversize(stored.body, stored.end, stored.is_packed)
+    if stored.is_packed:
+        with open(stored.body, "rb") as stream:
+            content = packed.read_gzip(stream, stored.body, stored.end)
+    else:
+        content = packed.read_raw(stored.body, 0, stored.end)
+    voxels = content[stored.offset : stored.offset + stored.n_bytes].view(stored.header.get_data_dtype())
+    voxels = voxels.reshape(stored.shape, order="F")
+    return Volume(_scaled(voxels, stored.header), *_geometry(stored))
+
+
+def nifti_geometry(path: Path) -> Geometry:
+    """The grid alone. See `medseg.volumes.read_geometry`."""
+    return _geometry(_open(path))[0]
+
+
+def nifti_files(path: Path) -> list[Path]:
+    """The file, or the two of a pair, header first."""
+    path, _ = member_of(path)
+    is_pair = path.suffix.lower() in (".hdr", ".img")
+    return [_of_pair(path, ".hdr"), _of_pair(path, ".img")] if is_pair else [path]
 
 
 def write_nifti(path: Path, volume: Volume) -> Path:
-    """Write ``.nii`` or ``.nii.gz``: affine as sform and (without shear) qform, millimetres, same bytes each time."""
-    array = volume.array.astype(np.uint8) if volume.array.dtype == bool else volume.array
-    image = nib.Nifti1Image(array, volume.geometry.affine)
-    image.set_sform(volume.geometry.affine, code=1)
-    image.set_qform(volume.geometry.affine, code=1, strip_shears=True)
-    if Geometry(image.get_qform(), volume.geometry.shape).displacement_mm(volume.geometry) > 1e-3:
+    """Write ``.nii`` or ``.nii.gz``: affine as sform and (without shear) qform, millimetres, same bytes each time.
+
+    A grid whose unit is the pixel is written with NIfTI's unknown unit, and as pixels in the description.
+
+    Raises:
+        ValueError: the array has another shape than its geometry (a picture in colours).
+    """
+    array, geometry = volume.array, volume.geometry
+    if array.shape != geometry.shape:
+        raise ValueError(f"expected an array of its geometry's shape {geometry.shape}, found {array.shape}")
+    kept = {"?": np.uint8, "e": np.float32}.get(array.dtype.char)  # NIfTI has neither truth values nor 16-bit floats
+    array = array if kept is None else array.astype(kept)
+    image = nib.Nifti1Image(array, geometry.affine, dtype=array.dtype)
+    image.set_sform(geometry.affine, code=1)
+    image.set_qform(geometry.affine, code=1, strip_shears=True)
+    if Geometry(image.get_qform(), geometry.shape).displacement_mm(geometry) > 1e-3:
         image.header["qform_code"] = 0
-    image.header.set_xyzt_units("mm")
+    if geometry.unit == "px":
+        image.header.set_xyzt_units("unknown")
+        image.header["descrip"] = PIXELS
+    else:
+        image.header.set_xyzt_units("mm")
     content = image.to_bytes()
     if path.name.lower().endswith(".gz"):
         content = gzip.compress(content, compresslevel=6, mtime=0)
     return files.write_bytes(path, content)
 
 
-def _header(path: Path, packed: bool) -> nib.Nifti1Header:
-    try:
-        start = _start(path, 540, packed)
-    except (OSError, EOFError, zlib.error) as error:
-        raise DataError(_damaged(path, error)) from error
-    if not start:
-        raise DataError(_empty(path))
-    kind = nib.Nifti2Header if len(start) >= 540 and start[4:8] in (b"n+2\0", b"ni2\0") else nib.Nifti1Header
-    if len(start) < kind.sizeof_hdr or (kind is nib.Nifti1Header and start[344:348] not in (b"n+1\0", b"ni1\0")):
-        raise DataError(Fault("E104", "not a NIfTI file", "convert it to NIfTI", "the NIfTI mark", "none", path))
+def _of_pair(path: Path, suffix: str) -> Path:
+    """The header or the voxels of a pair, whichever of the two `path` names."""
+    same_case = suffix.upper() if path.suffix.isupper() else suffix
+    other = path.with_suffix(same_case)
+    if not other.is_file():
+        raise DataError(Fault("E101", "half of a pair is missing", "copy both files", other.name, path.name, path))
+    return other
+
+
+def _open(path: Path) -> _Stored:
+    head, *rest = nifti_files(path)
+    with open(head, "rb") as stream:
+        start = stream.read(LARGEST_HEADER)
+        is_packed = start.startswith(packed.GZIP_MARK)
+        if is_packed != head.name.lower().endswith(".gz"):
+            fix, found = "give it the suffix of what it holds", kind_of(start)
+            raise DataError(Fault("E104", "the name and the content disagree", fix, head.suffix, found, head))
+        if is_packed:
+            stream.seek(0)
+            start = packed.start_of_gzip(stream, head, LARGEST_HEADER)
+    header = _header(head, start, is_pair=bool(rest))
+    sizes, offset, n_bytes = _extent(head, header)
+    shape, n_volumes, index = _shape(path, sizes)
+    end, n_bytes = offset + n_bytes, n_bytes // n_volumes
+    body = rest[0] if rest else head
+    return _Stored(head, body, header, is_packed, shape, offset + index * n_bytes, n_bytes, end)
+
+
+def _header(path: Path, start: bytes, is_pair: bool) -> nib.Nifti1Header:
+    if len(start) < LONGEST and start[:4] in HEADER_SIZES:
+        raise DataError(packed.truncated(path, LONGEST, len(start)))
+    second = start[4:8] in SECOND
+    kind = (
+        (nib.Nifti2Pair if second else nib.Nifti1Pair) if is_pair else (nib.Nifti2Image if second else nib.Nifti1Image)
+    )
+    kind = kind.header_class
+    if not (second or start[344:348] in (b"n+1\0", b"ni1\0")):
+        found = kind_of(start[:LONGEST])
+        raise DataError(Fault("E104", "not a NIfTI file", "convert it to NIfTI", "the NIfTI mark", found, path))
+    if len(start) < kind.sizeof_hdr:
+        raise DataError(packed.truncated(path, kind.sizeof_hdr, len(start)))
     try:
         return kind(start[: kind.sizeof_hdr], check=False)  # without the extensions, which may be of any length
-    except (HeaderDataError, ValueError) as error:
+    except UNREADABLE as error:
         raise DataError(Fault("E104", f"unreadable NIfTI header: {error}", "convert it again", file=path)) from error
 
 
-def _extent(path: Path, header: nib.Nifti1Header) -> tuple[int, int]:
-    """Where the voxels begin and how many bytes they take, from the header alone (Python integers: no overflow)."""
+def _extent(path: Path, header: nib.Nifti1Header) -> tuple[list[int], int, int]:
+    """The sizes, where the voxels begin and how many bytes they take (Python integers: no overflow)."""
     try:
         dtype, sizes = header.get_data_dtype(), [int(n) for n in header.get_data_shape()]
-        offset = max(int(header.get_data_offset()), header.single_vox_offset)
-    except (HeaderDataError, ValueError, OverflowError, IndexError) as error:
+        offset = max(int(header.get_data_offset()), header.single_vox_offset if header.is_single else 0)
+    except UNREADABLE as error:
         raise DataError(Fault("E104", f"unreadable NIfTI header: {error}", "convert it again", file=path)) from error
     if dtype.kind not in REAL_KINDS or dtype.itemsize > 8:
         fix = "store one real number a voxel (integers or floats of up to 64 bits)"
@@ -102,125 +168,82 @@ def _extent(path: Path, header: nib.Nifti1Header) -> tuple[int, int]:
     n_bytes = dtype.itemsize
     for size in sizes:
         n_bytes *= size
-    return offset, n_bytes
+    return sizes, offset, n_bytes
 
 
-def _refuse_oversize(path: Path, needed: int, packed: bool) -> None:
-    fix = "crop or resample the volume; if it really is this large, raise medseg.volumes.nifti.MAX_BYTES"
-    on_disk = path.stat().st_size
-    if needed > MAX_BYTES:
-        raise DataError(Fault("E106", "the header asks for too much memory", fix, f"at most {MAX_BYTES} bytes",
-                              f"{needed} bytes", path))  # fmt: skip
-    possible = on_disk * MAX_EXPANSION if packed else on_disk
-    if needed > possible:
-        raise DataError(_truncated(path, needed, possible))
-
-
-def _start(path: Path, n_bytes: int, packed: bool = False) -> bytes:
-    with gzip.open(path, "rb") if packed else open(path, "rb") as stream:
-        return stream.read(n_bytes)
-
-
-def _unpack(path: Path, needed: int) -> bytes:
-    """The first `needed` bytes. Every gzip member is followed to its trailer, so that the check sums are compared."""
-    packed, content, excess = path.read_bytes(), b"", 0
-    try:
-        while packed.startswith(b"\x1f\x8b"):
-            member = zlib.decompressobj(wbits=31)
-            content += member.decompress(packed, max(needed - len(content), 1))
-            while not member.eof:
-                rest = len(member.decompress(member.unconsumed_tail, 1 << 20))
-                excess += rest
-                if excess > MAX_EXCESS:
-                    found = f"more than {MAX_EXCESS} bytes after them"
-                    raise DataError(Fault("E106", "the file goes on after its voxels", "export the volume again",
-                                          f"{needed} bytes", found, path))  # fmt: skip
-                if not rest and not member.unconsumed_tail:
-                    break
-            if not member.eof:
-                raise DataError(_truncated(path, needed, len(content)))
-            packed = member.unused_data
-    except zlib.error as error:
-        raise DataError(_damaged(path, error)) from error
-    return content
-
-
-def _shape(path: Path, header: nib.Nifti1Header) -> tuple[int, int, int]:
-    sizes = [int(n) for n in header.get_data_shape()]
-    while len(sizes) > 3 and sizes[-1] == 1:
-        sizes.pop()
-    if len(sizes) > 3:
-        fix = "split it into one file a channel or time point"
+def _shape(path: Path, sizes: list[int]) -> tuple[tuple[int, int, int], int, int]:
+    """The shape of a volume, how many of them the file holds, and which one is asked for."""
+    x, y, z, *more = [*sizes, 1, 1]
+    n_volumes, (_, index) = math.prod(more), member_of(path)
+    if index is None and n_volumes != 1:
+        fix = "name one channel with ::<number>, or split it into one file a channel or time point"
         raise DataError(Fault("E204", "more than three dimensions", fix, "a single volume", str(tuple(sizes)), path))
-    x, y, z = sizes + [1] * (3 - len(sizes))
-    return x, y, z
+    if index is not None and index >= n_volumes:
+        fix = "correct the number after ::"
+        raise DataError(Fault("E101", "no such channel", fix, f"below {n_volumes}", str(index), path))
+    return (x, y, z), n_volumes, index or 0
 
 
 def _scaled(stored: npt.NDArray, header: nib.Nifti1Header) -> npt.NDArray:
-    slope, inter = (float(header[name]) for name in ("scl_slope", "scl_inter"))
+    """The stored numbers, or, where the header has a slope, float32 of what that makes of them, slice by slice."""
+    slope, inter = (np.float64(header[name]) for name in ("scl_slope", "scl_inter"))
+    inter = inter if np.isfinite(inter) else np.float64(0)
     if not np.isfinite(slope) or slope == 0.0 or (slope == 1.0 and inter == 0.0):
         return stored.astype(stored.dtype.newbyteorder("="), copy=False)
-    return (stored.astype(np.float64) * slope + (inter if np.isfinite(inter) else 0.0)).astype(np.float32)
+    scaled = np.empty(stored.shape, np.float32, order="F")
+    with np.errstate(over="ignore", invalid="ignore"):  # infinity is for the reader's caller to judge
+        for z in range(stored.shape[2]):
+            scaled[..., z] = stored[..., z] * slope + inter
+    return scaled
 
 
-def _affine(path: Path, header: nib.Nifti1Header, shape: tuple[int, int, int]) -> npt.NDArray[np.float64]:
-    spacing = np.asarray(header["pixdim"][1:4], dtype=np.float64)
+def _geometry(stored: _Stored) -> tuple[Geometry, tuple[Fault, ...]]:
+    """The grid, and what had to be decided or converted for it."""
+    header, path = stored.header, stored.head
+    code = int(header["xyzt_units"]) & 7
+    if code not in MILLIMETRES:
+        raise DataError(Fault("E209", "unknown unit of length", "correct the header", "0 to 3", str(code), path))
+    forms = _forms(path, header)
+    for form in forms:
+        form[:3] *= MILLIMETRES[code]
+        refuse_unusable(path, form)
+    is_pixels = code == 0 and header["descrip"].item() == PIXELS
+    grids = [Geometry(form, stored.shape, unit="px" if is_pixels else "mm") for form in forms]
+    notes = _compare_forms(path, *grids) if len(grids) == 2 else []
+    if MILLIMETRES[code] != 1.0:
+        what, fix = f"the unit of length was the {UNITS[code]}: converted to millimetres", "write it in millimetres"
+        notes.append(Fault("W209", what, fix, file=path))
+    return grids[0], tuple(notes)
+
+
+def _forms(path: Path, header: nib.Nifti1Header) -> list[npt.NDArray[np.float64]]:
+    """The sform, the qform or both, in the header's unit; the first is the one to use."""
     sform, qform = int(header["sform_code"]) > 0, int(header["qform_code"]) > 0
     if not sform and not qform:
         fix = "set the sform from the scanner's data; without it left and right cannot be told apart"
         raise DataError(Fault("E208", "no orientation: sform and qform are both 0", fix, file=path))
     forms = [np.asarray(header.get_sform(), dtype=np.float64)] if sform else []
-    if qform:
-        if not np.all(np.isfinite(spacing)) or np.any(spacing <= 0):
-            raise DataError(Fault("E209", "spacing is not a length", "correct the header", "mm above 0",
-                                  str(tuple(float(s) for s in spacing)), path))  # fmt: skip
-        forms.append(np.asarray(_qform(path, header), dtype=np.float64))
-    scale = MILLIMETRES.get(int(header["xyzt_units"]) & 7)
-    if scale is None:
-        code = str(int(header["xyzt_units"]) & 7)
-        raise DataError(Fault("E209", "unknown unit of length", "correct the header", "0 to 3", code, path))
-    forms = [np.diag([scale, scale, scale, 1.0]) @ form for form in forms]
-    for form in forms:
-        if not _is_usable(form):
-            fix = "correct the header"
-            raise DataError(Fault("E209", "the affine cannot be inverted", fix, found=str(form.tolist()), file=path))
-    if len(forms) == 2:
-        _compare_forms(path, *(Geometry(form, shape) for form in forms))
-    return forms[0]
+    return [*forms, _qform(path, header)] if qform else forms
 
 
-def _is_usable(affine: npt.NDArray[np.float64]) -> bool:
-    lengths = np.linalg.norm(affine[:3, :3], axis=0)
-    volume = abs(np.linalg.det(affine[:3, :3])) if np.all(np.isfinite(affine)) else 0.0
-    return bool(min(lengths) > SMALLEST_MM and volume > SINGULAR * np.prod(lengths))
-
-
-def _qform(path: Path, header: nib.Nifti1Header) -> npt.NDArray:
+def _qform(path: Path, header: nib.Nifti1Header) -> npt.NDArray[np.float64]:
+    spacing = tuple(float(s) for s in header["pixdim"][1:4])
+    if not np.all(np.isfinite(spacing)) or min(spacing) <= 0:
+        raise DataError(
+            Fault("E209", "spacing is not a length", "correct the header", "mm above 0", str(spacing), path)
+        )
     try:
-        return header.get_qform()
+        return np.asarray(header.get_qform(), dtype=np.float64)
     except ValueError as error:  # a quaternion longer than 1
         raise DataError(Fault("E209", f"unreadable qform: {error}", "correct the header", file=path)) from error
 
 
-def _compare_forms(path: Path, sform: Geometry, qform: Geometry) -> None:
+def _compare_forms(path: Path, sform: Geometry, qform: Geometry) -> list[Fault]:
     apart = sform.displacement_mm(qform)
     if apart > FORM_TOLERANCE_MM:
         limit, found = f"at most {FORM_TOLERANCE_MM} mm apart", f"{apart:.3f} mm"
         raise DataError(Fault("E207", "sform and qform disagree", "keep the right one of the two", limit, found, path))
-    if apart > 0.01 * min(sform.spacing_mm):
-        logger.warning("[W207] %s: sform and qform lie %.3f mm apart; the sform is used", path, apart)
-
-
-def _truncated(path: Path, needed: int, found: int) -> Fault:
-    fix = "copy or download it again"
-    return Fault("E102", "the file is truncated", fix, f"{needed} bytes of content", f"at most {found}", path)
-
-
-def _empty(path: Path) -> Fault:
-    return Fault("E103", "the file is empty", "copy or download it again", file=path)
-
-
-def _damaged(path: Path, error: Exception) -> Fault:
-    if isinstance(error, EOFError):
-        return Fault("E102", "the file is truncated", "copy or download it again", file=path)
-    return Fault("E105", f"the file is damaged ({error})", "copy or download it again", "a sound gzip stream", "", path)
+    if apart <= SAME_GRID_VOXELS * min(sform.spacing_mm):
+        return []
+    what, fix = "sform and qform lie apart: the sform is used", "write the right one of the two as both"
+    return [Fault("W207", what, fix, found=f"{apart:.3f} mm", file=path)]

@@ -1,18 +1,21 @@
-"""One picture a case: image, reference and prediction side by side, in three planes."""
+"""One picture a case: the image, and the image with each of its masks, side by side in three planes."""
 
 from __future__ import annotations
 
 import functools
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+import nibabel as nib
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
+from medseg.geometry import Geometry
 from medseg.labels import Labels
+from medseg.volumes.volume import Volume
 
 PANEL_WIDTH, PANEL_HEIGHT = 260, 300  # pixels; a slice is scaled to the largest size that fits
 TEXT, SWATCH = 16, 20  # pixels; pages show the picture at three quarters of its size
@@ -47,6 +50,7 @@ PLANES = (
     Plane("coronal", 1, "R", "L", "S"),
     Plane("sagittal", 0, "A", "P", "S"),
 )
+PICTURE = Plane("", 2, "", "", "")
 
 
 @dataclass(frozen=True)
@@ -57,43 +61,50 @@ class _Row:
     panels: tuple[Pixels | None, ...]
 
 
-def draw_case(
-    image: npt.NDArray,
-    reference: LabelMap | None,
-    prediction: LabelMap,
-    spacing_mm: Sequence[float],
-    labels: Labels,
-    title: str | None = None,
-) -> bytes:
-    """Draw a case as one PNG: a row a plane; columns image, image with reference, image with prediction.
+def draw_case(image: Volume, masks: Mapping[str, LabelMap | None], labels: Labels, title: str | None = None) -> bytes:
+    """Draw a case as one PNG: a row a plane; columns the image, and the image with each of the masks.
 
-    Each plane passes through the slice with most reference (most prediction, where there is no reference; the middle,
-    where both are empty). A plane in which the volume is one voxel thick is left out. Intensities are windowed from
-    the 1st to the 99th percentile of the whole image.
+    Volumes are shown in radiological convention, whatever the order in which they are stored; a picture (its unit is
+    the pixel) is shown as it is, in its colours. Each plane passes through the slice with most foreground of the first
+    mask that has any; the middle, where none has. A plane in which the volume is one voxel thick is left out.
+    Intensities are windowed from the 1st to the 99th percentile of the whole image.
 
     Args:
-        image: (X, Y, Z) intensities whose axes run to the patient's right, anterior and superior (RAS).
-        reference, prediction: label maps of the image's shape; the reference may be None.
-        spacing_mm: millimetres between voxels along each of the three axes.
+        image: the image as read.
+        masks: a column's name to its label map on the image's grid, as stored; None leaves the column black.
         labels: names and colours of the label values; a later name is drawn over an earlier one.
         title: a line above the picture.
 
     Raises:
-        ValueError: if the image is not 3-D, or if a label map's shape differs from the image's.
+        ValueError: if a label map's shape differs from the image's.
     """
-    for label_map in (image, reference, prediction):
-        if label_map is not None and (label_map.ndim != 3 or label_map.shape != image.shape):
-            raise ValueError(f"expected arrays of one shape (X, Y, Z), found {label_map.shape} with {image.shape}")
-    centre = _centre(reference, prediction, image.shape)
-    low, high = _window(image)
+    shape = image.geometry.shape
+    for label_map in masks.values():
+        if label_map is not None and label_map.shape != shape:
+            raise ValueError(f"expected label maps of the image's shape {shape}, found {label_map.shape}")
+    turn, spacing_mm = _upright(image.geometry)
+    channels = [turn(channel) for channel in (image.array if image.array.ndim == 4 else image.array[None])]
+    maps = [None if label_map is None else turn(label_map) for label_map in masks.values()]
+    centre = _centre(maps, channels[0].shape)
+    window = _window(channels)
     rows = []
-    for plane in _planes(image.shape):
+    for plane in [PICTURE] if image.geometry.unit == "px" else _planes(channels[0].shape):
         cut = functools.partial(_cut, axis=plane.axis, index=centre[plane.axis])
-        size, scale = _fit(cut(image).shape, [spacing_mm[axis] for axis in range(3) if axis != plane.axis])
-        grey = _grey(cut(image), low, high, size)
-        drawn = [None if m is None else _overlay(grey, cut(m), labels) for m in (reference, prediction)]
-        rows.append(_Row(plane, scale, grey.shape[0], (grey, *drawn)))
-    return _compose(rows, labels, title)
+        sides_mm = [spacing_mm[axis] for axis in range(3) if axis != plane.axis]
+        size, scale = _fit(cut(channels[0]).shape, sides_mm)
+        plain = _pixels([cut(channel) for channel in channels], *window, size)
+        drawn = [None if label_map is None else _overlay(plain, cut(label_map), labels) for label_map in maps]
+        rows.append(_Row(plane, scale, plain.shape[0], (plain, *drawn)))
+    return _compose(rows, ["image", *masks], labels, title)
+
+
+def _upright(geometry: Geometry) -> tuple[Callable[[npt.NDArray], npt.NDArray], tuple[float, float, float]]:
+    """What turns an array as stored to axes that run to the right, anterior and superior; and the spacing then."""
+    if geometry.unit == "px":
+        return (lambda array: array[::-1, ::-1]), geometry.spacing_mm
+    turn = nib.orientations.io_orientation(geometry.affine)
+    x, y, z = (geometry.spacing_mm[axis] for axis in np.argsort(turn[:, 0]))
+    return (lambda array: np.asarray(nib.orientations.apply_orientation(array, turn))), (x, y, z)
 
 
 def _planes(shape: Sequence[int]) -> list[Plane]:
@@ -101,9 +112,9 @@ def _planes(shape: Sequence[int]) -> list[Plane]:
     return thick or [PLANES[0]]
 
 
-def _centre(reference: LabelMap | None, prediction: LabelMap, shape: Sequence[int]) -> list[int]:
+def _centre(label_maps: Sequence[LabelMap | None], shape: Sequence[int]) -> list[int]:
     """For each axis, the index of the slice across it that holds most foreground."""
-    for label_map in (reference, prediction):
+    for label_map in label_maps:
         if label_map is not None and label_map.any():
             others = ((1, 2), (0, 2), (0, 1))
             return [_peak(np.count_nonzero(label_map, axis=other)) for other in others]
@@ -116,13 +127,15 @@ def _peak(counts: npt.NDArray[np.intp]) -> int:
     return int(largest[len(largest) // 2])
 
 
-def _window(image: npt.NDArray) -> tuple[float, float]:
-    step = math.ceil((image.size / WINDOW_SAMPLE) ** (1 / 3))
-    sample = image[::step, ::step, ::step]
+def _window(channels: Sequence[npt.NDArray]) -> tuple[float, float]:
+    if len(channels) > 1 and channels[0].dtype == np.uint8:
+        return 0.0, 255.0  # colours as they are
+    step = math.ceil((channels[0].size / WINDOW_SAMPLE) ** (1 / 3))
+    sample = np.stack([channel[::step, ::step, ::step] for channel in channels])
     sample = sample[np.isfinite(sample)]
     low, high = (float(value) for value in np.percentile(sample, WINDOW_PERCENTILES)) if sample.size else (0.0, 0.0)
     if high <= low:
-        finite = image[np.isfinite(image)]
+        finite = np.concatenate([channel[np.isfinite(channel)] for channel in channels])
         low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
     return low, high if high > low else low + 1.0
 
@@ -139,25 +152,28 @@ def _fit(shape: tuple[int, ...], spacing_mm: Sequence[float]) -> tuple[tuple[int
     return (max(1, round(width_mm * scale)), max(1, round(height_mm * scale))), scale
 
 
-def _grey(values: npt.NDArray, low: float, high: float, size: tuple[int, int]) -> Pixels:
-    """(rows, columns, 3) pixels of a slice."""
-    shown = np.clip((np.nan_to_num(values.astype(np.float32), nan=low) - low) / (high - low), 0, 1)
-    grey = Image.fromarray((shown * 255).round().astype(np.uint8)).resize(size, Image.Resampling.BICUBIC)
-    return np.repeat(np.asarray(grey)[:, :, None], 3, axis=2)
+def _pixels(channels: Sequence[npt.NDArray], low: float, high: float, size: tuple[int, int]) -> Pixels:
+    """(rows, columns, 3) pixels of a slice: grey from one channel, colours from three."""
+    scaled = []
+    for values in channels:
+        shown = np.clip((np.nan_to_num(values.astype(np.float32), nan=low) - low) / (high - low), 0, 1)
+        grey = Image.fromarray((shown * 255).round().astype(np.uint8)).resize(size, Image.Resampling.BICUBIC)
+        scaled.append(np.asarray(grey))
+    return np.stack(scaled * (3 // len(scaled)), axis=2)
 
 
-def _overlay(grey: Pixels, label_map: LabelMap, labels: Labels) -> Pixels:
-    pixels = grey.copy()
+def _overlay(plain: Pixels, label_map: LabelMap, labels: Labels) -> Pixels:
+    pixels = plain.copy()
     for name in labels.foreground:
         mask = labels.mask(label_map, name)
         if not mask.any():
             continue
-        large = _resize(mask, grey.shape[:2])
+        large = _resize(mask, plain.shape[:2])
         inner = large
         for _ in range(CONTOUR_PIXELS):
             inner = _erode(inner)
         colour = np.array(labels.colour(name), dtype=np.float32)
-        pixels[inner] = (1 - FILL_OPACITY) * grey[inner] + FILL_OPACITY * colour
+        pixels[inner] = (1 - FILL_OPACITY) * plain[inner] + FILL_OPACITY * colour
         pixels[large & ~inner] = colour.astype(np.uint8)
     return pixels
 
@@ -176,19 +192,19 @@ def _erode(mask: Mask) -> Mask:
     return mask & padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
 
 
-def _compose(rows: Sequence[_Row], labels: Labels, title: str | None) -> bytes:
-    width = 3 * PANEL_WIDTH + 2 * GAP
+def _compose(rows: Sequence[_Row], columns: Sequence[str], labels: Labels, title: str | None) -> bytes:
+    width = len(columns) * (PANEL_WIDTH + GAP) - GAP
     legend, legend_height = _place_legend(labels, width)
     y = HEAD * (2 if title else 1)
     canvas = Image.new("RGB", (width, y + sum(row.height + GAP for row in rows) + legend_height), PAPER)
     draw = ImageDraw.Draw(canvas)
     if title:
         draw.text((0, 4), _printable(title, 2 * LONGEST_NAME), INK, _font(TEXT + 1))
-    for column, name in enumerate(("image", "reference", "prediction")):
+    for column, name in enumerate(columns):
         draw.text((column * (PANEL_WIDTH + GAP), y - HEAD + 5), name, MUTED, _font(TEXT))
     for row in rows:
         for column, panel in enumerate(row.panels):
-            _paste(canvas, draw, panel, (column * (PANEL_WIDTH + GAP), y, row.height))
+            _paste(canvas, draw, panel, columns[column], (column * (PANEL_WIDTH + GAP), y, row.height))
         _annotate(draw, row, y)
         y += row.height + GAP
     for name, text, x, line in legend:
@@ -200,13 +216,15 @@ def _compose(rows: Sequence[_Row], labels: Labels, title: str | None) -> bytes:
     return file.getvalue()
 
 
-def _paste(canvas: Image.Image, draw: ImageDraw.ImageDraw, panel: Pixels | None, cell: tuple[int, int, int]) -> None:
+def _paste(
+    canvas: Image.Image, draw: ImageDraw.ImageDraw, panel: Pixels | None, name: str, cell: tuple[int, int, int]
+) -> None:
     """Put a panel into its cell (left, top, height), centred on black."""
     left, top, height = cell
     draw.rectangle((left, top, left + PANEL_WIDTH - 1, top + height - 1), (0, 0, 0))
     if panel is None:
         middle = (left + PANEL_WIDTH // 2, top + height // 2)
-        draw.text(middle, "no reference", FAINT, _font(TEXT), anchor="mm")
+        draw.text(middle, f"no {name}", FAINT, _font(TEXT), anchor="mm")
     else:
         canvas.paste(Image.fromarray(panel), (left + (PANEL_WIDTH - panel.shape[1]) // 2, top))
 
@@ -214,6 +232,8 @@ def _paste(canvas: Image.Image, draw: ImageDraw.ImageDraw, panel: Pixels | None,
 def _annotate(draw: ImageDraw.ImageDraw, row: _Row, top: int) -> None:
     """Orientation letters, the plane's name and a bar of known length, in the first column."""
     plane, scale, height = row.plane, row.scale, row.height
+    if plane is PICTURE:
+        return
     write = functools.partial(draw.text, fill=LETTER, font=_font(TEXT), stroke_width=1, stroke_fill=(0, 0, 0))
     write((6, top + height // 2), plane.left, anchor="lm")
     write((PANEL_WIDTH - 6, top + height // 2), plane.right, anchor="rm")

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from medseg.geometry import Geometry
 from medseg.labels import PALETTE, Labels
-from medseg.volumes import overlay
-from medseg.volumes.overlay import GAP, HEAD, PANEL_HEIGHT, PANEL_WIDTH, PLANES, draw_case
+from medseg.volumes import Volume, overlay
+from medseg.volumes.overlay import GAP, HEAD, PANEL_HEIGHT, PANEL_WIDTH, PLANES
 
 LABELS = Labels({"background": 0, "liver": 1, "tumour": 2})
 MM = (1.0, 1.0, 1.0)
@@ -28,6 +29,13 @@ def volume(*voxel: int, value: float = 1.0, shape: tuple[int, int, int] = (SIZE,
 
 def masks(*voxel: int, label: int = 1, shape: tuple[int, int, int] = (SIZE, SIZE, SIZE)) -> np.ndarray:
     return volume(*voxel, value=label, shape=shape).astype(np.uint8)
+
+
+def draw_case(image, reference, prediction, spacing_mm, labels, title=None):
+    """Of an image stored towards right, anterior and superior."""
+    grid = Geometry(np.diag([*spacing_mm, 1.0]), image.shape)
+    found = {"reference": reference, "prediction": prediction}
+    return overlay.draw_case(Volume(image, grid), found, labels, title)
 
 
 def panel(array: np.ndarray, row: int, column: int) -> np.ndarray:
@@ -95,10 +103,10 @@ def test_planes_pass_through_most_reference_else_most_prediction_else_the_middle
     reference[2:4, 5:9, 6] = 1
     prediction[10, 11, 12] = 1
     shape = reference.shape
-    assert overlay._centre(reference, prediction, shape)[2] == 6
-    assert overlay._centre(None, prediction, shape) == [10, 11, 12]
-    assert overlay._centre(empty, prediction, shape) == [10, 11, 12]
-    assert overlay._centre(empty, empty, shape) == [MIDDLE] * 3
+    assert overlay._centre([reference, prediction], shape)[2] == 6
+    assert overlay._centre([None, prediction], shape) == [10, 11, 12]
+    assert overlay._centre([empty, prediction], shape) == [10, 11, 12]
+    assert overlay._centre([empty, empty], shape) == [MIDDLE] * 3
 
 
 def test_panels_have_the_patients_proportions():
@@ -127,9 +135,9 @@ def test_a_flat_slice_has_one_plane():
 
 def test_the_window_spans_the_1st_to_the_99th_percentile():
     image = np.arange(101.0).repeat(80).reshape(101, 8, 10)
-    assert overlay._window(image) == (1.0, 99.0)
-    assert overlay._window(np.full((3, 3, 3), 7.0)) == (7.0, 8.0)
-    assert overlay._window(np.full((3, 3, 3), np.nan)) == (0.0, 1.0)
+    assert overlay._window([image]) == (1.0, 99.0)
+    assert overlay._window([np.full((3, 3, 3), 7.0)]) == (7.0, 8.0)
+    assert overlay._window([np.full((3, 3, 3), np.nan)]) == (0.0, 1.0)
 
 
 def test_names_from_the_user_are_drawn_on_one_line():
@@ -155,3 +163,37 @@ def test_nothing_is_changed_and_the_same_input_gives_the_same_picture():
 def test_shapes_that_differ_are_refused():
     with pytest.raises(ValueError, match=r"\(21, 21, 21\).*found \(3, 4, 5\)|found \(3, 4, 5\) with \(21, 21, 21\)"):
         draw_case(volume(), None, masks(shape=(3, 4, 5)), MM, LABELS)
+
+
+def test_a_picture_is_shown_as_it_is():
+    """x to the right, y downwards, its colours, no letters; one column a mask."""
+    array = np.zeros((3, 30, 30, 1), np.uint8)
+    array[0, :15] = 255  # the left half is red
+    array[2, :, 15:] = 255  # the lower half is blue
+    grid = Geometry(np.eye(4), (30, 30, 1), unit="px")
+    mask = np.zeros((30, 30, 1), np.uint8)
+    mask[:10, :10] = 1  # above, on the left
+    drawn = pixels(overlay.draw_case(Volume(array, grid), {"label": mask}, LABELS))
+    assert drawn.shape[1] == 2 * PANEL_WIDTH + GAP
+    plain = panel(drawn, 0, 0)
+    corners = [tuple(plain[y, x]) for y in (20, -20) for x in (20, -20)]
+    assert corners == [(255, 0, 0), (0, 0, 0), (255, 0, 255), (0, 0, 255)]
+    assert {tuple(pixel) for pixel in plain[:, 20].tolist()} >= {(255, 0, 0), (255, 0, 255)}
+    y, x = place(panel(drawn, 0, 1) != plain)
+    assert y < 0.4 and x < 0.4
+
+
+@pytest.mark.parametrize("letters", ["RAS", "LPS", "SAR", "PIL"])
+def test_the_order_of_storage_does_not_show(letters):
+    import nibabel as nib
+
+    rng = np.random.default_rng(1)
+    image, mask = rng.normal(size=(12, 14, 16)), (rng.random((12, 14, 16)) > 0.9).astype(np.uint8)
+    affine = np.diag([1.0, 2.0, 3.0, 1.0])
+    expected = overlay.draw_case(Volume(image, Geometry(affine, image.shape)), {"label": mask}, LABELS)
+    change = nib.orientations.axcodes2ornt(letters)
+    change = nib.orientations.ornt_transform(nib.orientations.axcodes2ornt("RAS"), change)
+    turned, turned_mask = (nib.orientations.apply_orientation(array, change) for array in (image, mask))
+    grid = Geometry(affine @ nib.orientations.inv_ornt_aff(change, image.shape), turned.shape)
+    assert grid.orientation == letters
+    assert overlay.draw_case(Volume(turned, grid), {"label": turned_mask}, LABELS) == expected

@@ -1,0 +1,71 @@
+"""A label as a label map: integers, one file or several, on one grid."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from medseg.errors import DataError, Fault
+from medseg.geometry import SAME_GRID_VOXELS, Geometry
+from medseg.labels import Labels, as_label_map, is_black_and_white
+from medseg.volumes import read_volume
+from medseg.volumes.volume import Volume
+
+LOSSY = (".jpg", ".jpeg")
+
+
+def read_label(paths: str | Path | Sequence[str | Path], labels: Labels | None = None) -> Volume:
+    """Read a label: a `Volume` of uint8, uint16 or int32, (X, Y, Z).
+
+    Args:
+        paths: a file, or several on one grid whose labels are joined (masks of the left and of the right lung); where
+            two of them label a voxel the higher number counts.
+        labels: what the values mean. A file of 0 and 255 is read as 0 and 1 where the only label is 1.
+
+    Raises:
+        DataError: what `read_volume` refuses; E301, E303 and E401 values that are no labels; E306 a JPEG that smeared
+            them; E201 or E202, the files are on several grids.
+    """
+    several = [paths] if isinstance(paths, (str, Path)) else list(paths)
+    joined = _read(Path(several[0]), labels)
+    for path in several[1:]:
+        other = _read(Path(path), labels)
+        faults = grid_faults(path, "a part of the label", other.geometry, joined.geometry)
+        if faults:
+            raise DataError(*faults)
+        joined = Volume(np.maximum(joined.array, other.array), joined.geometry, joined.notes + other.notes)
+    return joined
+
+
+def grid_faults(path: str | Path, what: str, grid: Geometry, wanted: Geometry, case: str = "") -> list[Fault]:
+    """E201 or E202 where `what`, read from `path`, does not lie on the `wanted` grid, that of its image."""
+    if grid.shape != wanted.shape:
+        fix = "export both on one grid"
+        return [Fault("E201", f"{what} has another shape than its image", fix, str(wanted.shape), str(grid.shape),
+                      path, case)]  # fmt: skip
+    if wanted.is_same_grid(grid) or "px" in (grid.unit, wanted.unit):
+        return []
+    apart, limit = grid.displacement_mm(wanted), SAME_GRID_VOXELS * min(wanted.spacing_mm)
+    fix = "resample it onto its image's grid, or correct the affine that is wrong"
+    return [Fault("E202", f"{what} lies elsewhere than its image", fix, f"corners within {limit:.4g} mm",
+                  f"{apart:.4g} mm", path, case)]  # fmt: skip
+
+
+def _read(path: Path, labels: Labels | None) -> Volume:
+    volume = read_volume(path, label=True)
+    array = volume.array
+    if path.suffix.lower() in LOSSY:
+        _refuse_smeared(path, array)
+    label_map = as_label_map(array, path)
+    if labels is not None and labels.is_binary() and is_black_and_white(label_map):
+        label_map = (label_map != 0).astype(np.uint8)
+    return Volume(label_map, volume.geometry, volume.notes)
+
+
+def _refuse_smeared(path: Path, array: np.ndarray) -> None:
+    values = np.unique(array)
+    if len(values) > 2:
+        fix = "export it as PNG from where it was drawn; JPEG changes values at every edge"
+        raise DataError(Fault("E306", "JPEG has smeared the label", fix, "a few values", f"{len(values)} values", path))

@@ -1,0 +1,158 @@
+"""Ordinary pictures (PNG, JPEG, TIFF, GIF, BMP), through Pillow.
+
+A picture has no millimetres: its grid's unit is the pixel. x runs to the right and y downwards on the screen, as in the
+array of MONAI's ``PILReader``; the pages of a TIFF are z.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import ExifTags, Image, ImageOps
+
+from medseg.errors import DataError, Fault
+from medseg.geometry import Geometry
+from medseg.volumes import packed
+from medseg.volumes.marks import LONGEST, kind_of
+from medseg.volumes.volume import Volume
+
+FORMATS = ("PNG", "JPEG", "TIFF", "GIF", "BMP")  # Pillow knows more, some of which run programs
+DEEP = ("I", "I;16", "I;16B", "I;16L", "I;16N", "F")  # Pillow's modes of more than 8 bits
+READ_MODES = ("1", "L", "P", "RGB", *DEEP)
+BITS, COLOUR_MODEL, NUMBER_KIND = 258, 262, 339  # TIFF's tags
+WHITE_IS_ZERO = 0
+# what Pillow raises for damage
+BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, IndexError, KeyError, TypeError)
+
+
+def read_picture(path: Path, label: bool = False) -> Volume:
+    """Read a picture: (X, Y, pages), or (3, X, Y, pages) where it has colours. See `medseg.volumes.read_volume`.
+
+    EXIF rotation is applied; a transparency channel is dropped; colours that are all grey become one grey value. With
+    `label`, the indices of a palette are the values.
+
+    Raises:
+        DataError: E102 or E105 damaged, E104 not a picture, E106 too large, E204 an animation, E205 colours of more
+            than 8 bits or of another model, E206 pages that differ in size or colour, E305 a label in colours.
+    """
+    with _opened(path) as picture:
+        n_pages = _pages(path, picture)
+        if picture.format == "PNG":
+            picture.verify()  # the check sums
+    with _opened(path) as picture:
+        pages = [_page(path, picture, index, label) for index in range(n_pages)]
+    if len({page.shape for page in pages}) != 1:
+        found = " and ".join(sorted({"colours" if page.ndim == 3 else "grey" for page in pages}))
+        raise DataError(Fault("E206", "the pages differ in colour", "save one file a page", "one kind", found, path))
+    array = np.stack(pages)
+    if array.ndim == 4 and not (array != array[..., :1]).any():
+        array = array[..., 0]
+    if label and array.ndim == 4:
+        fix = "write each label as one grey value, or as a picture with a palette"
+        raise DataError(Fault("E305", "a label in colours", fix, "one number a pixel", "red, green, blue", path))
+    array = array.T
+    return Volume(array, Geometry(np.eye(4), array.shape[-3:], unit="px"))
+
+
+def picture_geometry(path: Path) -> Geometry:
+    """The grid alone. See `medseg.volumes.read_geometry`."""
+    with _opened(path) as picture:
+        n_pages, (width, height) = _pages(path, picture), picture.size
+        if width != height and picture.getexif().get(ExifTags.Base.Orientation, 1) != 1:
+            width, height = ImageOps.exif_transpose(picture).size
+    return Geometry(np.eye(4), (width, height, n_pages), unit="px")
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    """The picture, not decoded yet; Pillow's errors as ours."""
+    try:
+        # from a path Pillow maps raw TIFF into memory, and then takes its width for its height where EXIF turns it
+        with open(path, "rb") as stream, Image.open(stream, formats=FORMATS) as picture:
+            yield picture
+    except Image.DecompressionBombError as error:
+        raise DataError(_too_large(path, str(error))) from error
+    except Image.UnidentifiedImageError as error:
+        with open(path, "rb") as stream:
+            found = kind_of(stream.read(LONGEST))
+        what, fix = "not a picture that Pillow reads", "check that it opens in a picture viewer; convert it to PNG"
+        raise DataError(Fault("E104", what, fix, " or ".join(FORMATS), found, path)) from error
+    except BROKEN as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # the system's, not the file's
+        is_short = isinstance(error, EOFError) or "truncated" in str(error).lower()
+        raise DataError(packed.truncated(path) if is_short else packed.damaged(path, error)) from error
+
+
+def _pages(path: Path, picture: Image.Image) -> int:
+    """How many pages there are, where the header does not speak against decoding them."""
+    n_pages = 1 if picture.format == "MPO" else getattr(picture, "n_frames", 1)  # a camera's: the others are previews
+    if n_pages > 1 and picture.format != "TIFF":
+        fix = "save one picture a file, or the pages of a volume as TIFF"
+        raise DataError(Fault("E204", "an animation", fix, "1 picture", str(n_pages), path))
+    pixels = picture.width * picture.height
+    if Image.MAX_IMAGE_PIXELS is not None and pixels > Image.MAX_IMAGE_PIXELS:
+        raise DataError(_too_large(path, f"{picture.width} x {picture.height} pixels"))
+    n_bytes = n_pages * pixels * (4 if picture.mode in DEEP else len(picture.getbands()))
+    if n_bytes > packed.MAX_BYTES:
+        raise DataError(_too_large(path, f"{n_pages} pages, {n_bytes} bytes"))
+    if picture.format != "TIFF":  # which knows packings that expand without a limit
+        packed.refuse_oversize(path, pixels // 8, packed=True)  # a pixel takes a bit at least
+    elif picture.info.get("compression") == "raw":
+        packed.refuse_oversize(path, pixels // 8, packed=False)
+    return n_pages
+
+
+def _page(path: Path, picture: Image.Image, index: int, label: bool) -> npt.NDArray:
+    """One page as (Y, X) or (Y, X, 3)."""
+    size = picture.size
+    picture.seek(index)
+    if picture.size != size:
+        found = f"{size} and {picture.size}"
+        raise DataError(Fault("E206", "the pages differ in size", "save one file a page", "one size", found, path))
+    tags: Mapping[int, Any] = getattr(picture, "tag_v2", {})
+    _refuse_model(path, picture, tags)
+    page = ImageOps.exif_transpose(picture)
+    if page.mode == "LA" or (page.mode == "PA" and label):
+        page = page.getchannel(0)
+    elif page.mode in ("RGBA", "RGBX") or (page.mode in ("P", "PA") and not label):
+        page = page.convert("RGBA").convert("RGB")
+    if page.mode not in READ_MODES:
+        fix = "convert it to RGB, or to grey"
+        raise DataError(Fault("E205", "colours of a model that is not read", fix, "grey or RGB", page.mode, path))
+    return _as_stored(np.asarray(page), tags)
+
+
+def _as_stored(array: npt.NDArray, tags: Mapping[int, Any]) -> npt.NDArray:
+    """TIFF's own number type: Pillow holds int16 in 32 bits, and takes unsigned for signed or the reverse."""
+    if array.dtype == bool:
+        return array.astype(np.uint8)
+    bits, kind = tags.get(BITS, (0,))[0], tags.get(NUMBER_KIND, (1,))[0]
+    if array.ndim == 2 and bits in (8, 16, 32) and kind in (1, 2, 3):
+        return array.astype(f"{'uif'[kind - 1]}{bits // 8}")
+    return array.astype(array.dtype.newbyteorder("="), copy=False)
+
+
+def _refuse_model(path: Path, picture: Image.Image, tags: Mapping[int, Any]) -> None:
+    """Refuse what Pillow would read as something else: colours of 16 bits lose 8, inverted grey stays inverted."""
+    packings = [tile[3] for tile in getattr(picture, "tile", []) if tile[3]]
+    modes = [packing if isinstance(packing, str) else packing[0] for packing in packings]
+    if picture.mode not in DEEP and any(";16" in str(mode) for mode in modes):
+        fix = "save it with 8 bits a colour, or as grey values"
+        raise DataError(Fault("E205", "colours of 16 bits would lose half of them", fix, "8 bits", "16 bits", path))
+    if picture.mode in DEEP and tags.get(COLOUR_MODEL) == WHITE_IS_ZERO:
+        fix = "save it with black as 0"
+        raise DataError(Fault("E205", "grey values run backwards", fix, "black is 0", "white is 0", path))
+
+
+def _too_large(path: Path, found: str) -> Fault:
+    fix = "make it smaller; if it really is this large, raise PIL.Image.MAX_IMAGE_PIXELS"
+    expected = f"at most {Image.MAX_IMAGE_PIXELS} pixels a page, {packed.MAX_BYTES} bytes in all"
+    return Fault("E106", "the header asks for too much memory", fix, expected, found, path)
