@@ -16,6 +16,7 @@ class Case:
         id: unique within the data set.
         images: one path a channel, in channel order.
         label: the label map, or None where there is none. None is an error for supervised work unless `negative`.
+            Several files are joined: a voxel is labelled where it is in any of them.
         group: what must not be split between folds (a patient); the id where nothing better is known.
         image_labels: labels of the whole image (for weak supervision), name to value.
         negative: the case is known to hold nothing but background.
@@ -24,7 +25,7 @@ class Case:
 
     id: str
     images: tuple[Path, ...]
-    label: Path | None = None
+    label: Path | tuple[Path, ...] | None = None
     group: str = ""
     image_labels: Mapping[str, int] = field(default_factory=dict)
     negative: bool = False
@@ -33,3 +34,10 @@ class Case:
     def __post_init__(self) -> None:
         object.__setattr__(self, "images", tuple(Path(path) for path in self.images))
         object.__setattr__(self, "group", self.group or self.id)
+
+    @property
+    def labels(self) -> tuple[Path, ...]:
+        """The files of the label."""
+        if self.label is None:
+            return ()
+        return self.label if isinstance(self.label, tuple) else (self.label,)

@@ -1,43 +1,183 @@
-"""Known data-set layouts, one file each; `find_cases` recognises a folder by looking at it."""
+"""Known data-set layouts, one file each; `read_data_set` recognises a folder by looking at it."""
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
+import os
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 
 from medseg.cases.case import Case
-from medseg.cases.layouts import flat, msd
-from medseg.errors import DataError, Fault
+from medseg.cases.layouts import (
+    bids,
+    chest_xray_masks,
+    chest_xray_pneumonia,
+    csv_pairs,
+    drive,
+    finding_lungs,
+    flat,
+    isic2018,
+    lits,
+    liver_folders,
+    montgomery,
+    msd,
+    nih_chest_xray,
+    nnunet,
+    npy_stacks,
+    nrrd_pairs,
+    promise12,
+)
+from medseg.cases.listing import LINKED_FOLDER, Listing, look, natural_key
+from medseg.errors import DataError, Fault, UsageError
+from medseg.labels import Labels
+from medseg.volumes import is_volume
+from medseg.volumes.member import member_of
 
-# Most specific first: the first one whose `matches(folder)` holds reads the folder.
-LAYOUTS: tuple[ModuleType, ...] = (msd, flat)
+# A layout is a module with `LOOKS_LIKE`, `matches(listing)` and `find(listing)`; where the data set says or is known to
+# say what its label values mean, also `labels(listing)` or `LABELS`.
+NAMED: tuple[ModuleType, ...] = (
+    bids, chest_xray_masks, chest_xray_pneumonia, drive, finding_lungs, isic2018, lits, liver_folders, montgomery, msd,
+    nih_chest_xray, nnunet, npy_stacks, nrrd_pairs, promise12,
+)  # fmt: skip
+PLAIN: tuple[ModuleType, ...] = (csv_pairs, flat)  # where no layout with a name of its own is found, the first of these
+NOT_IN_NAMES = ("/", "\\", "\0", "\n", "\r")
+SUBSETS = ("labelled", "validate", "test", "images")
 
 
-def find_cases(folder: str | Path | None, subset: str = "labelled") -> list[Case]:
-    """The cases of a data folder, in the order of their ids.
+@dataclass(frozen=True)
+class DataSet:
+    """What a data folder holds.
+
+    Attributes:
+        layout: the name of the layout that was recognised.
+        cases: all of them, in natural order of their ids; ``meta["subset"]`` says what the data set itself keeps apart
+            (``validate``, ``test``).
+        labels: what the label values mean; None where that is not known.
+        ignored: files and folders (relative to the data folder) that belong to no case, and why.
+    """
+
+    layout: str
+    cases: list[Case]
+    labels: Labels | None = None
+    ignored: dict[Path, str] = field(default_factory=dict)
+
+    def subset(self, name: str) -> list[Case]:
+        """Some of the cases, in their order.
+
+        Args:
+            name: ``labelled`` (what is trained on), ``validate`` or ``test`` (kept apart by the data set itself, with
+                labels; often none) or ``images`` (what a trained model is applied to: the data set's own test images
+                where it has some, else every image; always without labels).
+
+        Raises:
+            UsageError: E903, another name.
+            DataError: E101, no case is labelled.
+        """
+        if name not in SUBSETS:
+            raise UsageError(Fault("E903", "no such subset", "choose one of those", ", ".join(SUBSETS), name))
+        if name == "images":
+            shown = [case for case in self.cases if case.meta.get("subset") == "test"] or self.cases
+            return [dataclasses.replace(case, label=None) for case in shown]
+        apart = None if name == "labelled" else name
+        found = [case for case in self.cases
+                 if case.meta.get("subset") == apart and (case.label is not None or case.negative)]  # fmt: skip
+        if name == "labelled" and not found:
+            fix = "add the labels; without them a trained model can only be applied"
+            count = f"{len(self.cases)} images, none of them with a label to train on"
+            raise DataError(Fault("E101", "an image has no label", fix, "labels", count, self.cases[0].images[0]))
+        return found
+
+
+def find_cases(folder: str | Path | None, subset: str = "labelled", layout: str | None = None) -> list[Case]:
+    """Some of the cases of a data folder, in natural order of their ids: `read_data_set` and `DataSet.subset`."""
+    return read_data_set(folder, layout).subset(subset)
+
+
+def read_data_set(folder: str | Path | None, layout: str | None = None) -> DataSet:
+    """Everything that a data folder holds. Names are read, and tables and descriptions, but no images.
 
     Args:
         folder: a data set as downloaded, or a folder of images.
-        subset: ``labelled`` (training cases), ``test`` (held back by the data set itself, with labels) or ``images``
-            (what a trained model is applied to: the data set's own test images where it has some, else every image).
+        layout: the name of a layout, where the folder fits several.
 
     Raises:
-        DataError: the folder is not given, does not exist, holds no images, an image lacks its label, or two cases
-            have one id.
+        DataError: E101 the folder does not exist; E609 it fits no layout, or several; E501 two cases of one id, or an
+            id that cannot be a file's name; what the layout itself refuses.
     """
     root = checked_folder(folder)
-    for layout in LAYOUTS:
-        if layout.matches(root):
-            cases = sorted(layout.find(root, subset), key=lambda case: case.id)
-            _refuse_duplicates(cases)
-            if cases or subset == "test":
-                return cases
-            break
-    looked_for = "; ".join(layout.LOOKS_LIKE for layout in LAYOUTS)
-    what = "no images were found in the data folder"
-    raise DataError(Fault("E609", what, "point dataset_dir at the folder that holds the images", looked_for,
-                          _contents(root), root))  # fmt: skip
+    listing = look(root)
+    module = _recognised(listing) if layout is None else _named(layout, listing)
+    cases = sorted(module.find(listing), key=lambda case: natural_key(case.id))
+    if not cases:
+        raise _no_layout(listing, "no images were found in the data folder")
+    _refuse_ids(cases)
+    ignored = _ignored(listing, cases)
+    in_order = dict(sorted(ignored.items(), key=lambda item: natural_key(str(item[0]))))
+    return DataSet(_name(module), cases, _labels(module, listing), in_order)
+
+
+def _recognised(listing: Listing) -> ModuleType:
+    found = [layout for layout in NAMED if layout.matches(listing)]
+    found = found or [layout for layout in PLAIN if layout.matches(listing)][:1]
+    if not found:
+        raise _no_layout(listing, "no data set of a known layout was found in the data folder")
+    if len(found) > 1:
+        names = "; ".join(f"{_name(layout)}: {layout.LOOKS_LIKE}" for layout in found)
+        what = "the data folder fits several layouts"
+        fix = f"point dataset_dir at one data set, or say which: layout={_name(found[0])}"
+        raise DataError(Fault("E609", what, fix, "one data set", names, listing.root))
+    return found[0]
+
+
+def _named(layout: str, listing: Listing) -> ModuleType:
+    by_name = {_name(module): module for module in (*NAMED, *PLAIN)}
+    if layout not in by_name:
+        what, fix = "no such layout", "choose one of those"
+        raise UsageError(Fault("E903", what, fix, ", ".join(sorted(by_name)), layout))
+    if not by_name[layout].matches(listing):
+        what, fix = f"the data folder is not laid out as {layout}", "choose another layout, or leave that to medseg"
+        expected, found = by_name[layout].LOOKS_LIKE, _contents(listing.root)
+        raise DataError(Fault("E609", what, fix, expected, found, listing.root))
+    return by_name[layout]
+
+
+def _name(module: ModuleType) -> str:
+    return module.__name__.rsplit(".", 1)[-1]
+
+
+def _labels(module: ModuleType, listing: Listing) -> Labels | None:
+    if hasattr(module, "labels"):
+        return module.labels(listing)
+    return Labels(module.LABELS) if hasattr(module, "LABELS") else None
+
+
+def _no_layout(listing: Listing, what: str) -> DataError:
+    looked_for = "; ".join(layout.LOOKS_LIKE for layout in (*NAMED, *PLAIN))
+    packed = [str(path) for path in listing.archives()]
+    linked = [str(path) for path, reason in listing.ignored.items() if reason == LINKED_FOLDER]
+    fix = "point dataset_dir at the folder that holds the images"
+    fix += f"; unpack {', '.join(packed[:3])}" if packed else ""
+    fix += f"; replace links to folders by the folders: {', '.join(linked[:3])}" if linked else ""
+    return DataError(Fault("E609", what, fix, looked_for, _contents(listing.root), listing.root))
+
+
+def _ignored(listing: Listing, cases: list[Case]) -> dict[Path, str]:
+    """What was not listed or left alone, volumes that belong to no case, and archives that were not unpacked."""
+    used = {str(member_of(path)[0]) for case in cases for path in (*case.images, *case.labels)}
+    used |= {value for case in cases for value in case.meta.values() if isinstance(value, str)}
+    found = {
+        folder / name: "belongs to no case"
+        for folder, names in listing.folders.items()
+        for prefix in [str(listing.root / folder)]
+        for name in names
+        if is_volume(name) and os.path.join(prefix, name) not in used
+    }
+    archives = dict.fromkeys(listing.archives(), "an archive that was not unpacked")
+    linked = [path for path, reason in listing.ignored.items() if reason == LINKED_FOLDER]
+    reached = {path for path in linked if any(each.startswith(f"{listing.root / path}{os.sep}") for each in used)}
+    return found | archives | {path: reason for path, reason in listing.ignored.items() if path not in reached}
 
 
 def checked_folder(folder: str | Path | None) -> Path:
@@ -53,8 +193,12 @@ def checked_folder(folder: str | Path | None) -> Path:
     return root
 
 
-def _refuse_duplicates(cases: list[Case]) -> None:
-    """Two cases of one id would be written to one prediction. `cases` are in the order of their ids."""
+def _refuse_ids(cases: list[Case]) -> None:
+    """Predictions are named after the ids: each is a file's name, and no two are equal. `cases` are in their order."""
+    bad = [case for case in cases if not case.id.strip(".") or any(mark in case.id for mark in NOT_IN_NAMES)]
+    if bad:
+        what, fix = "a case's id cannot be the name of a file", "choose another, without slashes"
+        raise DataError(*(Fault("E501", what, fix, found=repr(each.id), file=each.images[0]) for each in bad))
     fix = "rename one of the two, or list it once"
     faults = [
         Fault("E501", "two cases have one id", fix, found=f"{case.images[0]}", file=other.images[0], case=case.id)

@@ -5,53 +5,63 @@ from __future__ import annotations
 from pathlib import Path
 
 from medseg.cases.case import Case
+from medseg.cases.layouts.pairs import by_stem, paired
+from medseg.cases.listing import Listing
 from medseg.errors import DataError, Fault
-from medseg.volumes import is_volume, stem
 
 LOOKS_LIKE = "images/ beside labels/ or masks/ with the same file names; or image files in the folder itself"
-LABEL_FOLDERS = ("labels", "masks")
+LABEL_FOLDERS = ("labels", "masks")  # the first of them that holds files is read
+LABEL_ENDINGS = ("_mask", "_label", "_seg", "_segmentation")
 
 
-def matches(root: Path) -> bool:
-    """Whether there are volumes in the folder itself or in its `images/`."""
-    return bool(_volumes(root) or _volumes(root / "images"))
+def matches(listing: Listing) -> bool:
+    """Whether there are volumes in an `images/`, or in the folder itself."""
+    return bool(_images(listing))
 
 
-def find(root: Path, subset: str) -> list[Case]:
-    """Cases of one subset (see `medseg.cases.layouts.find_cases`)."""
-    images = _volumes(root / "images") or _volumes(root)
-    if subset == "images":
-        return [Case(id=name, images=(path,)) for name, path in images.items()]
-    if subset == "test":
-        return []
-    labels = next((found for folder in LABEL_FOLDERS if (found := _volumes(root / folder))), {})
+def find(listing: Listing) -> list[Case]:
+    """A case for each image. Where there is a folder of labels, every image has one.
+
+    All labels may carry an ending that their images lack: ``_mask``, ``_label``, ``_seg``, ``_segmentation``.
+
+    Raises:
+        DataError: E101 images without label, or labels without image; E501 several such folders, or two files of one
+            name.
+    """
+    folders = _images(listing)
+    if len(folders) > 1:
+        names, fix = ", ".join(map(str, folders)), "point dataset_dir at one of them"
+        raise DataError(Fault("E501", "several folders of images", fix, "1", names, listing.root))
+    images = by_stem(listing.volumes(folders[0]).values())
+    labels = _labels(listing, folders[0], images)
+    if labels:
+        _refuse_lonely(images, labels)
+    return paired(images, labels)
+
+
+def _images(listing: Listing) -> list[Path]:
+    named = [folder for folder in listing.named("images") if listing.volumes(folder)]
+    return named or ([Path()] if listing.volumes(Path()) else [])
+
+
+def _labels(listing: Listing, folder: Path, images: dict[str, Path]) -> dict[str, Path]:
+    if folder == Path():
+        return {}
+    beside = [listing.volumes(listing.beside(folder, name)) for name in LABEL_FOLDERS]
+    labels = by_stem(next((found.values() for found in beside if found), []))
+    for ending in LABEL_ENDINGS:
+        if labels and labels.keys().isdisjoint(images) and all(name.lower().endswith(ending) for name in labels):
+            return by_stem(labels.values(), drop=ending)
+    return labels
+
+
+def _refuse_lonely(images: dict[str, Path], labels: dict[str, Path]) -> None:
+    fix = "add it, or remove {}; to apply a model, point dataset_dir at the images alone"
     faults = [
-        Fault(
-            "E101", "an image has no label", f"put {path.name} into labels/, or remove the image", file=path, case=name
-        )
-        for name, path in images.items()
-        if name not in labels
-    ] + [
-        Fault(
-            "E101", "a label has no image", f"put {path.name} into images/, or remove the label", file=path, case=name
-        )
-        for name, path in labels.items()
-        if name not in images
+        Fault("E101", f"{what} has no {other}", fix.format(path.name), file=path, case=name)
+        for what, other, some, others in (("an image", "label", images, labels), ("a label", "image", labels, images))
+        for name, path in some.items()
+        if name not in others
     ]
     if faults:
         raise DataError(*faults)
-    return [Case(id=name, images=(path,), label=labels[name]) for name, path in images.items()]
-
-
-def _volumes(folder: Path) -> dict[str, Path]:
-    """Volumes directly in a folder, by case id. Two files of one id (x.nii and x.nii.gz) are refused."""
-    found: dict[str, Path] = {}
-    for path in sorted(folder.glob("*")) if folder.is_dir() else []:
-        if path.is_file() and is_volume(path):
-            if stem(path) in found:
-                other = found[stem(path)].name
-                raise DataError(
-                    Fault("E501", "two files of one case", "keep one", found=f"{other}, {path.name}", file=path)
-                )
-            found[stem(path)] = path
-    return found

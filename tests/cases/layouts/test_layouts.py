@@ -1,10 +1,14 @@
 import json
+import os
+import random
+import shutil
 
 import numpy as np
 import pytest
 
-from medseg.cases.layouts import find_cases
-from medseg.errors import DataError
+from medseg.cases.layouts import NAMED, PLAIN, find_cases, read_data_set
+from medseg.cases.phantoms import layout_names
+from medseg.errors import DataError, UsageError
 
 VOXELS = np.ones((2, 2, 2), np.uint8)
 
@@ -55,10 +59,10 @@ def ids(cases):
 
 def test_decathlon(decathlon, save):
     cases = find_cases(decathlon)
-    assert ids(cases) == ["h_10", "h_2"]
-    assert cases[0].images == (decathlon / "imagesTr" / "h_10.nii.gz",)
-    assert cases[0].label == decathlon / "labelsTr" / "h_10.nii.gz"
-    assert cases[0].group == "h_10"
+    assert ids(cases) == ["h_2", "h_10"]
+    assert cases[1].images == (decathlon / "imagesTr" / "h_10.nii.gz",)
+    assert cases[1].label == decathlon / "labelsTr" / "h_10.nii.gz"
+    assert cases[1].group == "h_10"
     assert ids(find_cases(decathlon, "images")) == ["t_1", "t_2"]
     assert find_cases(decathlon, "test") == []
     save(decathlon / "labelsTs" / "t_2.nii.gz", VOXELS)
@@ -182,3 +186,144 @@ def test_a_folder_without_images_says_what_was_looked_for(tmp_path, subset):
     for number in range(7):
         (tmp_path / f"scan{number}.dcm").write_text("")
     assert faults(tmp_path, subset)[0].found.startswith("scan0.dcm, scan1.dcm")
+
+
+# Of five training cases: how many are labelled, validate, test (labelled) and images; groups, channels, label names.
+COUNTS = {
+    "bids": (5, 0, 0, 7, 4, 1, None),
+    "chest_xray_masks": (5, 0, 0, 1, 8, 1, ["lung"]),
+    "csv_pairs": (5, 0, 2, 2, 5, 2, None),
+    "drive": (5, 0, 2, 2, 7, 1, ["vessel"]),
+    "finding_lungs": (7, 0, 0, 7, 7, 1, ["lung"]),
+    "flat": (5, 0, 0, 5, 5, 1, None),
+    "isic2018": (5, 2, 2, 2, 9, 1, ["lesion"]),
+    "lits": (5, 0, 0, 2, 7, 1, ["liver", "tumour"]),
+    "liver_folders": (5, 0, 2, 2, 7, 1, None),
+    "montgomery": (5, 0, 0, 6, 6, 1, ["lung"]),
+    "msd": (5, 0, 0, 2, 7, 1, ["liver", "cancer"]),
+    "nnunet": (5, 0, 0, 2, 7, 2, ["tumour", "core"]),
+    "nrrd_pairs": (5, 0, 0, 6, 6, 1, None),
+    "promise12": (5, 0, 0, 2, 7, 1, ["prostate"]),
+    "npy_stacks": (5, 0, 0, 5, 5, 1, None),
+}
+WITHOUT_MASKS = {"chest_xray_pneumonia": (0, 0, 2, 8, 1), "nih_chest_xray": (0, 0, 5, 3, 1)}
+
+
+def test_every_layout_is_counted():
+    assert sorted(COUNTS | WITHOUT_MASKS) == layout_names()
+    assert sorted(module.__name__.rsplit(".", 1)[-1] for module in (*NAMED, *PLAIN)) == layout_names()
+
+
+@pytest.mark.parametrize("layout", COUNTS)
+def test_a_phantom_is_recognised_with_its_counts(layout, written):
+    found = read_data_set(written(layout))
+    assert found.layout == layout
+    subsets = [len(found.subset(name)) for name in ("labelled", "validate", "test", "images")]
+    groups, channels = len({case.group for case in found.cases}), {len(case.images) for case in found.cases}
+    names = None if found.labels is None else found.labels.foreground
+    assert (*subsets, groups, *channels, names) == COUNTS[layout]
+
+
+@pytest.mark.parametrize("layout", WITHOUT_MASKS)
+def test_a_phantom_of_labels_of_whole_images_is_recognised_with_its_counts(layout, written):
+    found = read_data_set(written(layout))
+    assert (found.layout, found.labels) == (layout, None)
+    subsets = [len(found.subset(name)) for name in ("validate", "test", "images")]
+    groups, channels = len({case.group for case in found.cases}), {len(case.images) for case in found.cases}
+    assert (*subsets, groups, *channels) == WITHOUT_MASKS[layout]
+    assert all(case.image_labels and case.label is None for case in found.cases)
+
+
+@pytest.mark.parametrize("layout", COUNTS | WITHOUT_MASKS)
+def test_no_other_layout_claims_a_phantom(layout, written):
+    for other in (module.__name__.rsplit(".", 1)[-1] for module in NAMED):
+        if other != layout:
+            with pytest.raises(DataError, match=f"E609.*not laid out as {other}"):
+                read_data_set(written(layout), layout=other)
+
+
+@pytest.mark.parametrize("layout", COUNTS | WITHOUT_MASKS)
+def test_listing_order_does_not_matter(layout, written, monkeypatch):
+    expected, scan = read_data_set(written(layout)), os.scandir
+
+    class Shuffled:
+        def __init__(self, path):
+            with scan(path) as entries:
+                self.entries = list(entries)
+            random.Random(str(path)).shuffle(self.entries)
+
+        def __enter__(self):
+            return iter(self.entries)
+
+        def __exit__(self, *_):
+            pass
+
+    monkeypatch.setattr(os, "scandir", Shuffled)
+    found = read_data_set(written(layout))
+    assert found.cases == expected.cases
+    assert list(found.ignored.items()) == list(expected.ignored.items())
+
+
+@pytest.mark.parametrize("layout", COUNTS | WITHOUT_MASKS)
+def test_junk_changes_nothing_but_what_is_ignored(layout, phantom):
+    root = phantom(layout)
+    before = read_data_set(root)
+    for path in [path for path in root.rglob("*") if path.is_file() and not path.name.startswith(".")]:
+        path.with_name(f"._{path.name}").write_bytes(b"\0\5\x16\7")
+        (path.parent / ".DS_Store").touch()
+        (path.parent / ".ipynb_checkpoints").mkdir(exist_ok=True)
+        shutil.copy(path, path.parent / ".ipynb_checkpoints")
+    shutil.copytree(root, root / "download" / "__MACOSX")
+    after = read_data_set(root)
+    assert after.cases == before.cases
+    assert after.ignored.items() >= before.ignored.items()
+    assert {after.ignored[path] for path in after.ignored.keys() - before.ignored.keys()} == {
+        "a hidden file", "what an archive program left"
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("layout", sorted((COUNTS | WITHOUT_MASKS).keys() - {"csv_pairs", "flat"}))
+def test_a_data_set_is_found_further_below(layout, phantom, tmp_path):
+    inner = phantom(layout)
+    before = [case.id for case in read_data_set(inner).cases]
+    outer = tmp_path / "downloads"
+    (outer / "v2").mkdir(parents=True)
+    inner.rename(outer / "v2" / "set")
+    found = read_data_set(outer)
+    assert (found.layout, [case.id for case in found.cases]) == (layout, before)
+
+
+@pytest.mark.parametrize(("one", "other"), [("drive", "isic2018"), ("msd", "nnunet"), ("lits", "finding_lungs")])
+def test_a_folder_with_two_data_sets_is_refused_until_one_is_named(one, other, phantom, tmp_path):
+    root = tmp_path / "both"
+    root.mkdir()
+    for layout in (one, other):
+        phantom(layout).rename(root / layout)
+    (fault,) = faults(root)
+    assert (fault.code, fault.file) == ("E609", root)
+    for module in NAMED:
+        name = module.__name__.rsplit(".", 1)[-1]
+        assert (f"{name}: {module.LOOKS_LIKE}" in fault.found) == (name in (one, other))
+    for layout in (one, other):
+        assert read_data_set(root, layout=layout).layout == layout
+
+
+def test_a_folder_without_images_lists_every_layout(tmp_path):
+    (fault,) = faults(tmp_path)
+    assert all(module.LOOKS_LIKE in fault.expected for module in (*NAMED, *PLAIN))
+
+
+def test_a_layout_that_is_none(decathlon):
+    with pytest.raises(UsageError, match=r"E903.*drive.*msd.*found dive"):
+        read_data_set(decathlon, layout="dive")
+
+
+def test_a_subset_that_is_none(decathlon):
+    with pytest.raises(UsageError, match=r"E903.*labelled, validate, test, images.*found train"):
+        find_cases(decathlon, "train")
+
+
+def test_a_folder_of_links_says_so(decathlon, tmp_path):
+    (tmp_path / "linked").mkdir()
+    (tmp_path / "linked" / "imagesTr").symlink_to(decathlon / "imagesTr")
+    assert "replace links to folders by the folders: imagesTr" in faults(tmp_path / "linked")[0].fix

@@ -1,0 +1,146 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from medseg.cases.layouts import read_data_set
+
+VOXELS = np.ones((2, 2, 2), np.uint8)
+
+
+@pytest.fixture
+def pairs(tmp_path, save):
+    """A function that writes a table beside two images and a mask."""
+    for name in ("a", "b", "a_drawn"):
+        save(tmp_path / "data" / f"{name}.nii.gz", VOXELS)
+
+    def write(text, name="pairs.csv", **options):
+        (tmp_path / "data" / name).write_text(text, **options)
+        return tmp_path / "data"
+
+    return write
+
+
+def test_channels_groups_subsets_and_meta_data(written):
+    root = written("csv_pairs")
+    found = read_data_set(root)
+    assert [case.id for case in found.subset("labelled")] == ["c1", "c2", "c3", "c4", "c5"]
+    assert [case.id for case in found.subset("test")] == ["c6", "c7"]
+    assert [case.group for case in found.cases] == ["p1", "p1", "p2", "p2", "p3", "t1", "t2"]
+    assert found.cases[0].images == (root / "scans" / "1_pre.nii.gz", root / "scans" / "1_post.nii.gz")
+    assert found.cases[0].label == root / "scans" / "1_drawn.nii.gz"
+    assert found.cases[0].meta == {"modality": "MR", "age": "40"}
+    assert found.cases[6].meta == {"modality": "MR", "age": "46", "subset": "test"}
+    assert found.ignored == {}
+
+
+def test_the_shortest_table(pairs):
+    root = pairs("Image, Mask\na.nii.gz, a_drawn.nii.gz\nb.nii.gz,\n\n", encoding="utf-8-sig")
+    found = read_data_set(root)
+    assert [(case.id, case.images, case.label) for case in found.cases] == [
+        ("a", (root / "a.nii.gz",), root / "a_drawn.nii.gz"), ("b", (root / "b.nii.gz",), None)
+    ]  # fmt: skip
+
+
+def test_ten_channels_are_in_the_order_of_their_numbers(pairs):
+    columns = [f"image_{number}" for number in (10, 2, 1)]
+    root = pairs(f"{','.join(columns)},label\na.nii.gz,b.nii.gz,a_drawn.nii.gz,a_drawn.nii.gz\n")
+    assert [path.name for path in read_data_set(root).cases[0].images] == ["a_drawn.nii.gz", "b.nii.gz", "a.nii.gz"]
+
+
+def test_a_table_wins_over_plain_folders(written, phantom):
+    root = phantom("flat")
+    (root / "pairs.csv").write_text("image,label\nimages/scan_1.png,masks/scan_1_mask.png\n")
+    found = read_data_set(root)
+    assert (found.layout, [case.id for case in found.cases]) == ("csv_pairs", ["scan_1"])
+    assert found.ignored[Path("images/scan_2.png")] == "belongs to no case"
+    assert read_data_set(root, layout="flat").layout == "flat"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["image,label\nscan_1,melanoma\n", "image,score\nimages/scan_1.png,3\n", "image,label\n", "", "a;b\n1;2\n",
+     "\0,image,label\n"],
+)  # fmt: skip
+def test_a_table_of_something_else_is_left_alone(phantom, text):
+    root = phantom("flat")
+    (root / "classes.csv").write_text(text)
+    assert read_data_set(root).layout == "flat"
+
+
+@pytest.mark.parametrize("name", ["../secret.nii.gz", "/etc/hostname", "x/../../secret.nii.gz", "x/../a.nii.gz"])
+def test_paths_that_leave_the_folder_are_refused(pairs, tmp_path, save, refused, name):
+    save(tmp_path / "secret.nii.gz", VOXELS)
+    for row in (f"{name},a_drawn.nii.gz", f"a.nii.gz,{name}"):
+        root = pairs(f"image,label\na.nii.gz,a_drawn.nii.gz\n{row}\n")
+        (fault,) = refused(root)
+        assert (fault.code, fault.found, fault.file) == ("E501", name, root / "pairs.csv")
+
+
+def test_a_link_that_leaves_the_folder_is_refused(pairs, tmp_path, save, refused):
+    root = pairs("image,label\nlink.nii.gz,a_drawn.nii.gz\n")
+    (root / "link.nii.gz").symlink_to(save(tmp_path / "secret.nii.gz", VOXELS))
+    assert [(fault.code, fault.found) for fault in refused(root)] == [("E501", "link.nii.gz")]
+
+
+def test_every_fault_of_the_table_is_named(pairs, refused):
+    root = pairs(
+        "case,image,label,subset\n1,a.nii.gz,gone.nii.gz,train\n2,lost.nii.gz,,\n3,,a_drawn.nii.gz,\n4,b.nii.gz,,later\n"
+    )
+    assert [(fault.code, fault.what, fault.found) for fault in refused(root)] == [
+        ("E101", "no such file", "gone.nii.gz"),
+        ("E101", "no such file", "lost.nii.gz"),
+        ("E101", "a row lacks an image", "3, , a_drawn.nii.gz, "),
+        ("E104", "no such subset", "later"),
+    ]
+
+
+def test_names_of_subsets(pairs):
+    root = pairs("case,image,label,subset\n1,a.nii.gz,a_drawn.nii.gz,Training\n2,b.nii.gz,a_drawn.nii.gz,val\n")
+    found = read_data_set(root)
+    assert [[case.id for case in found.subset(name)] for name in ("labelled", "validate")] == [["1"], ["2"]]
+
+
+@pytest.mark.parametrize("name", ["../../evil", "/tmp/evil", "a\\b", "..", "."])
+def test_ids_that_no_file_can_have_are_refused(pairs, refused, name):
+    root = pairs(f"case,image,label\n{name},a.nii.gz,a_drawn.nii.gz\nfine,b.nii.gz,a_drawn.nii.gz\n")
+    (fault,) = refused(root)
+    assert (fault.code, fault.found, fault.file) == ("E501", repr(name), root / "a.nii.gz")
+
+
+def test_several_tables_are_refused(pairs, refused):
+    root = pairs("image,label\na.nii.gz,a_drawn.nii.gz\n")
+    pairs("image,mask\nb.nii.gz,a_drawn.nii.gz\n", "more.csv")
+    (fault,) = refused(root)
+    assert (fault.code, fault.found) == ("E501", "more.csv, pairs.csv")
+
+
+def test_one_image_twice_is_refused(pairs, refused):
+    root = pairs("image,label\na.nii.gz,a_drawn.nii.gz\na.nii.gz,a_drawn.nii.gz\n")
+    assert [(fault.code, fault.case) for fault in refused(root)] == [("E501", "a")]
+
+
+@pytest.mark.parametrize(
+    "content", [b"image,label\na.nii.gz,a_drawn.nii.gz,more\n", b"image,label\na.nii.gz,a_drawn.nii.gz\n\xff,\n"]
+)
+def test_tables_that_cannot_be_read(pairs, refused, content):
+    root = pairs("")
+    (root / "pairs.csv").write_bytes(content)
+    (fault,) = refused(root)
+    assert (fault.code, fault.file) == ("E104", root / "pairs.csv")
+
+
+def test_members_of_a_stack(pairs):
+    root = pairs("case,image,label\nfirst,x.npy::0,y.npy::0\nlast,x.npy::3,y.npy::3\n")
+    for name in ("x", "y"):
+        np.save(root / f"{name}.npy", np.ones((4, 5, 5)))
+    found = read_data_set(root)
+    assert [case.images[0].name for case in found.cases] == ["x.npy::0", "x.npy::3"]
+    assert Path("x.npy") not in found.ignored
+
+
+def test_folders_of_dicom_series(pairs):
+    root = pairs("case,image,label\n1,series,a_drawn.nii.gz\n")
+    (root / "series").mkdir()
+    (root / "series" / "000001.dcm").touch()
+    assert read_data_set(root).cases[0].images == (root / "series",)
