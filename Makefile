@@ -48,6 +48,7 @@ lint: $(VENV)/dev ## ruff, import-linter, mypy
 bench: $(VENV)/dev ## ratios against named peers (tools/bench)
 	$(BIN)/python tools/bench/startup.py
 	$(BIN)/python tools/bench/train_step.py
+	$(BIN)/python tools/bench/io.py
 
 # torchvision without its dependencies: they would swap torch for a CUDA build of several gigabytes.
 $(VENV)-nnunet/base: constraints.txt

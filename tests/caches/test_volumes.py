@@ -31,19 +31,6 @@ class Watched(MapTransform):
         return dict(data) | {key: data[key] * self.factor for key in self.keys}
 
 
-@pytest.fixture
-def items(tmp_path, save):
-    rng = np.random.default_rng(0)
-    return [
-        {
-            "image": str(save(tmp_path / "data" / f"i{n}.nii.gz", rng.normal(size=SHAPE).astype(np.float32))),
-            "label": str(save(tmp_path / "data" / f"l{n}.nii.gz", rng.integers(0, 3, SHAPE).astype(np.uint8))),
-            "case": f"c{n}",
-        }
-        for n in range(3)
-    ]
-
-
 def dataset(items, tmp_path, *random, factor=1.0, seed=0, **arguments):
     COMPUTED.clear()
     steps = [ReadImaged("image"), ReadLabeld("label"), Watched("image", factor), *random]
@@ -53,22 +40,11 @@ def dataset(items, tmp_path, *random, factor=1.0, seed=0, **arguments):
 PATCH = RandAffinePatchd(["image", "label"], "label", (4, 4, 4))
 
 
-def same(first, second):
-    assert set(first) == set(second)
-    for key, value in first.items():
-        if isinstance(value, torch.Tensor):
-            assert torch.equal(value, second[key]) and value.dtype == second[key].dtype
-            assert torch.equal(value.affine, second[key].affine)
-        else:
-            assert value == second[key]
-    return True
-
-
 def entries(tmp_path):
     return sorted((tmp_path / "cache").iterdir())
 
 
-def test_a_second_data_set_computes_nothing(items, tmp_path):
+def test_a_second_data_set_computes_nothing(items, tmp_path, same):
     first = list(dataset(items, tmp_path))
     assert COMPUTED == ["c0", "c1", "c2"]
     again = list(dataset(items, tmp_path))
@@ -147,7 +123,7 @@ def test_arrays_in_memory_count_by_all_their_voxels(tmp_path):
 
 
 @pytest.mark.parametrize("damage", ["flipped", "truncated", "empty"])
-def test_a_damaged_entry_is_computed_again(items, tmp_path, caplog, damage):
+def test_a_damaged_entry_is_computed_again(items, tmp_path, caplog, damage, same):
     before = dataset(items[:1], tmp_path)[0]
     (path,) = entries(tmp_path)
     content = bytearray(path.read_bytes())
@@ -161,7 +137,7 @@ def test_a_damaged_entry_is_computed_again(items, tmp_path, caplog, damage):
     assert COMPUTED == []
 
 
-def test_an_item_is_a_function_of_epoch_and_index(items, tmp_path):
+def test_an_item_is_a_function_of_epoch_and_index(items, tmp_path, same):
     data = dataset(items, tmp_path, PATCH, RandGaussianNoised("image", prob=1.0))
     first = data[(3, 1)]
     data[(4, 2)], data[0]
@@ -181,7 +157,7 @@ def test_the_callers_random_state_is_left_alone(items, tmp_path):
     assert torch.rand(1) == expected
 
 
-def test_workers_do_not_matter(items, tmp_path):
+def test_workers_do_not_matter(items, tmp_path, same):
     data = dataset(items, tmp_path, PATCH, RandGaussianNoised("image", prob=1.0))
     runs = []
     for workers in (0, 2):
