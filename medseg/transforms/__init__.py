@@ -1,8 +1,24 @@
 """MONAI dictionary transforms that MONAI lacks, one concept a file."""
 
+from medseg.transforms.clahe import Clahed
+from medseg.transforms.gray import ToGrayd
+from medseg.transforms.hue import RandHued
+from medseg.transforms.n4 import CorrectBiasN4d
 from medseg.transforms.native_grid import ToNativeGridd
 from medseg.transforms.patch import RandAffinePatchd
 from medseg.transforms.read import ReadImaged, ReadLabeld
 from medseg.transforms.save import SaveVolumed
+from medseg.transforms.window import WindowIntensityd
 
-__all__ = ["RandAffinePatchd", "ReadImaged", "ReadLabeld", "SaveVolumed", "ToNativeGridd"]
+__all__ = [
+    "Clahed",
+    "CorrectBiasN4d",
+    "RandAffinePatchd",
+    "RandHued",
+    "ReadImaged",
+    "ReadLabeld",
+    "SaveVolumed",
+    "ToGrayd",
+    "ToNativeGridd",
+    "WindowIntensityd",
+]

@@ -14,7 +14,7 @@ from monai.transforms import MapTransform
 from scipy import ndimage
 
 from medseg.geometry import Geometry
-from medseg.transforms.read import native_geometry
+from medseg.transforms.read import UNIT, native_geometry
 
 EXACT = 1e-3
 
@@ -45,7 +45,7 @@ class ToNativeGridd(MapTransform):
         for key in self.key_iterator(result):
             scores = torch.as_tensor(result[key]).detach().float().cpu().numpy()
             label_map = torch.from_numpy(onto_grid(scores, fed, native))[None]
-            meta = {"filename_or_obj": image.meta["filename_or_obj"]}
+            meta = {"filename_or_obj": image.meta["filename_or_obj"], UNIT: native.unit}
             result[key] = MetaTensor(label_map, torch.from_numpy(native.affine.copy()), meta)
         return result
 

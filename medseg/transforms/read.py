@@ -16,17 +16,21 @@ from monai.utils import SpaceKeys
 
 from medseg.errors import DataError, Fault
 from medseg.geometry import Geometry
-from medseg.labels import as_label_map
+from medseg.labels import Labels
 from medseg.volumes import Volume, read_volume
+from medseg.volumes.fill import fill
+from medseg.volumes.label_map import read_label
 
 NATIVE_AFFINE, NATIVE_SHAPE = "original_affine", "spatial_shape"  # MONAI's names
+UNIT = "unit"
 
 
 class ReadImaged(MapTransform):
     """Paths (one, or a list with one a channel) to a float32 `MetaTensor` of shape (C, X, Y, Z) with an RAS+ affine.
 
-    Takes the place of MONAI's ``LoadImaged`` and ``EnsureChannelFirstd``: `medseg.volumes.read_volume` refuses damaged
-    files and untrustworthy geometry. Meta data: ``filename_or_obj``, ``original_affine``, ``spatial_shape``.
+    A picture in colours gives three channels. Takes the place of MONAI's ``LoadImaged`` and ``EnsureChannelFirstd``:
+    `medseg.volumes.read_volume` refuses damaged files and untrustworthy geometry. Meta data: ``filename_or_obj``,
+    ``original_affine``, ``spatial_shape``, ``unit`` (``mm``, or ``px`` for a picture).
 
     Raises:
         DataError: what `read_volume` refuses; channels of different shapes; NaN or infinity.
@@ -39,8 +43,7 @@ class ReadImaged(MapTransform):
             paths: Sequence[str | Path] = [data[key]] if isinstance(data[key], (str, Path)) else data[key]
             volumes = [read_volume(path) for path in paths]
             _refuse_shapes(volumes, paths)
-            array = np.stack([_finite(volume.array, path) for volume, path in zip(volumes, paths, strict=True)])
-            result[key] = _tensor(array.astype(np.float32, copy=False), volumes[0].geometry, paths[0])
+            result[key] = _tensor(_channels(volumes, paths), volumes[0].geometry, paths[0])
         return result
 
 
@@ -50,11 +53,13 @@ class ReadLabeld(MapTransform):
     A label whose grid is its image's but for rounding (0.01 voxel) gets its image's affine.
 
     Args:
-        keys: where the paths stand; None instead of a path gives an empty label on the grid of `image_key`.
+        keys: where the paths stand; a list of paths is joined (`medseg.volumes.label_map.read_label`), and None instead
+            of a path gives an empty label on the grid of `image_key`.
         names: keys to write to, where they are not `keys` themselves.
+        labels: what the values mean; a mask of 0 and 255 is read as 0 and 1 where the only label is 1.
 
     Raises:
-        DataError: what `read_volume` refuses; fractions, NaN or negative values.
+        DataError: what `read_label` refuses.
     """
 
     def __init__(
@@ -63,10 +68,12 @@ class ReadLabeld(MapTransform):
         names: KeysCollection | None = None,
         image_key: str = "image",
         allow_missing_keys: bool = False,
+        labels: Mapping[str, int | Sequence[int]] | None = None,
     ) -> None:
         super().__init__(keys, allow_missing_keys)
         self.names = self.keys if names is None else ((names,) if isinstance(names, str) else tuple(names))
         self.image_key = image_key
+        self.labels = None if labels is None else Labels(labels)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Replace each path by its label map, or write that to `names`."""
@@ -75,17 +82,17 @@ class ReadLabeld(MapTransform):
             if data[key] is None:
                 result[name] = torch.zeros_like(result[self.image_key][:1], dtype=torch.uint8)
             else:
-                volume = read_volume(data[key])
-                label_map = as_label_map(volume.array, data[key])
-                geometry = _without_rounding(volume.geometry, result.get(self.image_key))
-                result[name] = _tensor(label_map[None], geometry, data[key])
+                label = read_label(data[key], self.labels)
+                geometry = _without_rounding(label.geometry, result.get(self.image_key))
+                path = data[key] if isinstance(data[key], (str, Path)) else data[key][0]
+                result[name] = _tensor(label.array[None], geometry, path)
         return result
 
 
 def native_geometry(image: MetaTensor) -> Geometry:
     """The grid on which an image that `ReadImaged` read is stored."""
     x, y, z = (int(n) for n in image.meta[NATIVE_SHAPE])
-    return Geometry(np.asarray(image.meta[NATIVE_AFFINE]), (x, y, z))
+    return Geometry(np.asarray(image.meta[NATIVE_AFFINE]), (x, y, z), image.meta.get(UNIT, "mm"))
 
 
 def _without_rounding(label: Geometry, image: Any) -> Geometry:
@@ -101,9 +108,15 @@ def _tensor(array: npt.NDArray, geometry: Geometry, path: str | Path) -> MetaTen
         "filename_or_obj": str(path),
         NATIVE_AFFINE: torch.from_numpy(geometry.affine.copy()),
         NATIVE_SHAPE: list(geometry.shape),
+        UNIT: geometry.unit,
         "space": SpaceKeys.RAS,
     }
-    return MetaTensor(torch.from_numpy(np.array(array, order="C")), torch.from_numpy(geometry.affine.copy()), meta)
+    if not array.flags.c_contiguous:
+        stored, array = array, np.empty(array.shape, array.dtype)
+        for channel, target in zip(stored, array, strict=True):
+            fill(target, channel)
+    tensor = torch.from_numpy(np.require(array, requirements="W"))
+    return MetaTensor(tensor, torch.from_numpy(geometry.affine.copy()), meta)
 
 
 def _refuse_shapes(volumes: Sequence[Volume], paths: Sequence[str | Path]) -> None:
@@ -115,8 +128,20 @@ def _refuse_shapes(volumes: Sequence[Volume], paths: Sequence[str | Path]) -> No
             raise DataError(Fault("E201", "the channels have different shapes", fix, str(first), found, path))
 
 
-def _finite(array: npt.NDArray, path: str | Path) -> npt.NDArray:
+def _channels(volumes: Sequence[Volume], paths: Sequence[str | Path]) -> npt.NDArray[np.float32]:
+    """(C, X, Y, Z): the channels of all files, in their order."""
+    parts = [volume.array if volume.array.ndim == 4 else volume.array[None] for volume in volumes]
+    channels = np.empty((sum(len(part) for part in parts), *volumes[0].geometry.shape), np.float32)
+    place = 0
+    for part, path in zip(parts, paths, strict=True):
+        _refuse_infinite(part, path)
+        for channel in part:
+            fill(channels[place], channel)
+            place += 1
+    return channels
+
+
+def _refuse_infinite(array: npt.NDArray, path: str | Path) -> None:
     if array.dtype.kind == "f" and not np.all(np.isfinite(array)):
         fix = "replace them in the file, or leave the case out"
         raise DataError(Fault("E401", "NaN or infinity in the image", fix, "finite intensities", file=path))
-    return array

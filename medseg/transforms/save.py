@@ -13,6 +13,7 @@ from monai.transforms import MapTransform
 
 from medseg.errors import DataError, Fault
 from medseg.geometry import Geometry
+from medseg.transforms.read import UNIT
 from medseg.volumes import Volume, write_volume
 
 
@@ -47,7 +48,8 @@ class SaveVolumed(MapTransform):
             path = self.output_dir / f"{data['case']}.nii.gz"
             self._refuse_overwriting(path, Path(str(tensor.meta["filename_or_obj"])))
             array = torch.as_tensor(tensor).cpu().numpy()[0]
-            write_volume(path, Volume(array, Geometry(np.asarray(tensor.affine), array.shape)))
+            grid = Geometry(np.asarray(tensor.affine), array.shape, tensor.meta.get(UNIT, "mm"))
+            write_volume(path, Volume(array, grid))
         return dict(data)
 
     def _refuse_overwriting(self, path: Path, source: Path) -> None:

@@ -3,9 +3,11 @@ import pytest
 import torch
 from monai.data import MetaTensor
 from monai.transforms import Orientationd, Spacingd
+from PIL import Image
 
 from medseg.errors import DataError
 from medseg.transforms import ReadImaged, ReadLabeld
+from medseg.transforms.read import native_geometry
 
 SHAPE = (5, 6, 7)
 LPS = np.array([[-0.5, 0, 0, 30], [0, -0.75, 0, 40], [0, 0, 2.0, -50], [0, 0, 0, 1]])
@@ -107,3 +109,29 @@ def test_an_affine_that_differs_in_earnest_is_the_labels(item, tmp_path, save):
     assert isinstance(label, MetaTensor)
     assert np.allclose(label.affine, affine)
     assert not np.allclose(label.affine, LPS)
+
+
+def test_a_picture_in_colours(tmp_path):
+    """Rows of the file are y, columns x; there are no millimetres."""
+    pixels = np.random.default_rng(0).integers(0, 256, (6, 5, 3)).astype(np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "p.png")
+    Image.fromarray(pixels[..., 0]).save(tmp_path / "g.png")
+    image = ReadImaged("image")({"image": [str(tmp_path / "p.png"), str(tmp_path / "g.png")]})["image"]
+    assert image.shape == (4, 5, 6, 1)
+    assert np.array_equal(image[:3, :, :, 0].numpy(), pixels.transpose(2, 1, 0))
+    assert np.array_equal(image[3, :, :, 0].numpy(), pixels[..., 0].T)
+    assert image.meta["unit"] == "px" and native_geometry(image).unit == "px"
+
+
+def test_a_label_of_two_files_and_of_0_and_255(tmp_path):
+    left, right = np.zeros((6, 5), np.uint8), np.zeros((6, 5), np.uint8)
+    left[0, :2], right[5, 1:3] = 255, 255
+    for name, mask in (("l", left), ("r", right)):
+        Image.fromarray(mask).save(tmp_path / f"{name}.png")
+    item = {"label": [str(tmp_path / "l.png"), str(tmp_path / "r.png")]}
+    label = ReadLabeld("label", labels={"background": 0, "lung": 1})(item)["label"]
+    assert label.dtype == torch.uint8
+    assert np.array_equal(label[0, :, :, 0].numpy(), ((left + right) > 0).T)
+    assert set(ReadLabeld("label")(item)["label"].unique().tolist()) == {0, 255}
+    two = {"background": 0, "lung": 1, "heart": 2}
+    assert set(ReadLabeld("label", labels=two)(item)["label"].unique().tolist()) == {0, 255}
