@@ -69,7 +69,7 @@ def run(
 
 @app.command()
 def phantom(
-    task: Annotated[str, typer.Argument(help="A bundle's name.")],
+    task: Annotated[str, typer.Argument(help="A bundle's name, or a data-set layout's (drive, msd, …).")],
     folder: Annotated[Path, typer.Argument(help="A new folder.")],
     cases: Annotated[
         int, typer.Option(min=1, help="Training cases; a quarter as many test cases come with them.")
@@ -80,6 +80,61 @@ def phantom(
     from medseg.cases.phantoms import write_phantom
 
     typer.echo(write_phantom(task, folder, cases, seed))
+
+
+@app.command()
+def cases(
+    folder: Annotated[Path, typer.Argument(help="A data folder, as downloaded.")],
+    layout: Annotated[str | None, typer.Option(help="The layout's name, where the folder fits several.")] = None,
+    drop_empty: Annotated[bool, typer.Option("--drop-empty", help="Read the labels; leave out what has none.")] = False,
+) -> None:
+    """Say what a data folder holds: its layout, cases, slices, and what was ignored and why."""
+    from medseg.cases.layouts import read_data_set
+    from medseg.cases.summary import describe
+
+    for name, value in describe(read_data_set(folder, layout), drop_empty):
+        typer.echo(f"{name:15s}{value}")
+
+
+@app.command()
+def check(
+    folder: Annotated[Path, typer.Argument(help="A data folder, as downloaded.")],
+    layout: Annotated[str | None, typer.Option(help="The layout's name, where the folder fits several.")] = None,
+    labels: Annotated[str | None, typer.Option(help="What the values mean: background=0,liver=1,tumour=2.")] = None,
+    out: Annotated[Path, typer.Option(help="Where the page and the table go.")] = Path("check"),
+    fix: Annotated[Path | None, typer.Option(help="A new folder for a copy with all safe repairs.")] = None,
+) -> None:
+    """Read every case of a data folder and report all that is wrong, with a picture of each finding.
+
+    Exits with 1 where training would refuse the data.
+    """
+    from medseg.cases.check_all import check_data_set
+    from medseg.cases.layouts import read_data_set
+    from medseg.cases.repair import CHANGES, write_repaired
+    from medseg.labels import parse_labels
+    from medseg.reports.check_page import findings_by_kind, write_check
+
+    names = None if labels is None else parse_labels(labels)
+    found = check_data_set(read_data_set(folder, layout), names)
+    for line in findings_by_kind(found):
+        typer.echo(line)
+    typer.echo(write_check(found, folder, out / folder.resolve().name))
+    if fix is not None:
+        changes = write_repaired(found, folder, fix)
+        typer.echo(f"{len(changes)} repairs, listed in {fix / CHANGES}")
+    if found.errors:
+        raise typer.Exit(1)
+
+
+@app.command()
+def download(
+    task: Annotated[str, typer.Argument(help="A task of the Medical Segmentation Decathlon: Task04_Hippocampus.")],
+    folder: Annotated[Path, typer.Argument(help="Where the task's folder will be.")] = Path("."),
+) -> None:
+    """Fetch a public data set and compare its check sum."""
+    from medseg.cases.download import download_task
+
+    typer.echo(download_task(task, folder))
 
 
 def _say_where(folder: Path) -> None:

@@ -1,102 +1,200 @@
-"""Read every case and say all that is wrong, before any training."""
+"""Read one case and say all that is wrong with it, and what it is like."""
 
 from __future__ import annotations
 
-import logging
-import os
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+import math
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
+import numpy.typing as npt
+from isal import isal_zlib
 
 from medseg.cases.case import Case
 from medseg.errors import DataError, Fault
-from medseg.geometry import SAME_GRID_VOXELS, Geometry
-from medseg.labels import Labels, as_label_map
+from medseg.geometry import Geometry
+from medseg.labels import WHITE, Labels, is_black_and_white
 from medseg.volumes import Volume, read_volume
+from medseg.volumes.label_map import grid_faults, read_label
 
-logger = logging.getLogger(__name__)
+AIR_HU = -500  # a CT that holds nothing darker has no air: its intensities were windowed
+PIECE = 1 << 20
+SLICE_LETTERS = ("S", "I")
 
-SHOWN = 20
-
-
-def check_cases(cases: Sequence[Case], labels: Labels | None = None) -> list[Fault]:
-    """All faults of all cases, in the cases' order. Reads every file; label values are compared with `labels`."""
-    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        found = pool.map(lambda case: check_case(case, labels), cases)
-        return [fault for faults in tqdm(found, "checking", len(cases), unit="case", disable=None) for fault in faults]
+Fingerprint = tuple[tuple[int, ...], int, float]
 
 
-def refuse_faulty(cases: Sequence[Case], labels: Labels | None = None) -> None:
-    """Raise one DataError that lists the faults of all cases, if there are any."""
-    faults = check_cases(cases, labels)
-    if faults:
-        rest = [Fault("E600", f"{len(faults) - SHOWN} more faults", "mend these first")] if len(faults) > SHOWN else []
-        raise DataError(*faults[:SHOWN], *rest)
+@dataclass(frozen=True)
+class CheckedCase:
+    """What reading a case has shown.
+
+    Attributes:
+        case: the case.
+        faults: everything that is wrong with it alone, warnings (``W…``) included.
+        grid: the grid of its first image; None where that cannot be read.
+        channels: intensities a voxel: files, and three for a picture in colours.
+        dtype: the type of the first image's voxels as stored.
+        lowest, highest: intensities of all channels.
+        fingerprint: equal for equal voxels, whatever the file's name, type and compression.
+        voxels: label value to number of voxels, 0 included; empty where there is no label or it cannot be read.
+        slices: axial slices (of a picture its pages), and how many of them hold label.
+        black_and_white: the label's files hold 0 and 255.
+    """
+
+    case: Case
+    faults: tuple[Fault, ...]
+    grid: Geometry | None = None
+    channels: int = 0
+    dtype: str = ""
+    lowest: float = math.nan
+    highest: float = math.nan
+    fingerprint: Fingerprint | None = None
+    voxels: dict[int, int] = field(default_factory=dict)
+    slices: int = 0
+    labelled_slices: int = 0
+    black_and_white: bool = False
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it has a label that labels nothing."""
+        return bool(self.voxels) and not any(value for value in self.voxels)
+
+    def labelled_ml(self) -> float:
+        """Volume of everything that is labelled, in ml (in thousands of pixels for a picture)."""
+        size = math.prod(self.grid.spacing_mm) if self.grid is not None else 0.0
+        return size * sum(n for value, n in self.voxels.items() if value) / 1000
 
 
-def check_case(case: Case, labels: Labels | None = None) -> list[Fault]:
-    """Everything that is wrong with one case."""
+def check_case(case: Case, labels: Labels | None = None) -> CheckedCase:
+    """Read a case whole. Label values are compared with `labels`, where they are given."""
     faults: list[Fault] = []
     images = [(path, volume) for path in case.images if (volume := _read(path, case, faults))]
     for path, image in images:
+        faults += [_of(note, case) for note in image.notes]
         faults += _intensity_faults(path, image, case)
-        faults += _grid_faults(path, "an image channel", image.geometry, images[0][1].geometry, case)
-    label = _read(case.label, case, faults) if case.label is not None else None
-    if case.label is None or label is None:
-        return faults
-    if images:
-        faults += _grid_faults(case.label, "the label", label.geometry, images[0][1].geometry, case)
-    return faults + _label_faults(case.label, label, labels, case)
+        faults += grid_faults(path, "an image channel", image.geometry, images[0][1].geometry, case.id)
+    label = _label(case, faults)
+    faults += [_of(note, case) for note in label.notes] if label is not None else []
+    if label is not None and images:
+        faults += grid_faults(case.labels[0], "the label", label.geometry, images[0][1].geometry, case.id)
+    black_and_white = label is not None and is_black_and_white(label.array)
+    voxels = _count(label.array) if label is not None else {}
+    if black_and_white and labels is not None and labels.is_binary():
+        voxels = {value // WHITE: count for value, count in voxels.items()}
+    faults += _value_faults(case, voxels, labels)
+    if not images:
+        return CheckedCase(case, tuple(faults), voxels=voxels)
+    first = images[0][1]
+    limits = [(float(image.array.min()), float(image.array.max())) for _, image in images]
+    axis = slice_axis(first.geometry)
+    return CheckedCase(
+        case,
+        tuple(faults),
+        first.geometry,
+        sum(1 if image.array.ndim == 3 else len(image.array) for _, image in images),
+        str(first.array.dtype),
+        min(low for low, _ in limits),
+        max(high for _, high in limits),
+        _fingerprint([image.array for _, image in images]),
+        voxels,
+        first.geometry.shape[axis],
+        0 if label is None or label.array.ndim != 3 else _labelled_slices(label),
+        black_and_white,
+    )
 
 
 def _read(path: Path, case: Case, faults: list[Fault]) -> Volume | None:
     try:
         return read_volume(path)
     except DataError as error:
-        faults += [Fault(f.code, f.what, f.fix, f.expected, f.found, f.file, case.id) for f in error.faults]
+        faults += [_of(fault, case) for fault in error.faults]
         return None
 
 
-def _intensity_faults(path: Path, image: Volume, case: Case) -> list[Fault]:
-    if image.array.dtype.kind != "f":
-        return []
-    bad = np.argwhere(~np.isfinite(image.array))
-    if not len(bad):
-        return []
-    found = f"{len(bad)} voxels, the first at {tuple(int(i) for i in bad[0])}"
-    fix = "replace them in the file, or leave the case out"
-    return [Fault("E401", "NaN or infinity in the image", fix, "finite intensities", found, path, case.id)]
-
-
-def _grid_faults(path: Path, what: str, grid: Geometry, image: Geometry, case: Case) -> list[Fault]:
-    if grid.shape != image.shape:
-        fix = "export both on one grid"
-        return [Fault("E201", f"{what} has another shape than its image", fix, str(image.shape), str(grid.shape),
-                      path, case.id)]  # fmt: skip
-    if image.is_same_grid(grid):
-        return []
-    apart, limit = grid.displacement_mm(image), SAME_GRID_VOXELS * min(image.spacing_mm)
-    fix = "resample it onto its image's grid, or correct the affine that is wrong"
-    return [Fault("E202", f"{what} lies elsewhere than its image", fix, f"corners within {limit:.4g} mm",
-                  f"{apart:.4g} mm", path, case.id)]  # fmt: skip
-
-
-def _label_faults(path: Path, label: Volume, labels: Labels | None, case: Case) -> list[Fault]:
+def _label(case: Case, faults: list[Fault]) -> Volume | None:
+    if not case.labels:
+        return None
     try:
-        label_map = as_label_map(label.array, path, case.id)
+        return read_label(case.labels)
     except DataError as error:
-        return list(error.faults)
-    values, counts = np.unique(label_map, return_counts=True)
-    if not values.any() and not case.negative:
-        logger.warning("[W302] case=%s %s: the label is empty", case.id, path)
-    if labels is None:
+        faults += [_of(fault, case) for fault in error.faults]
+        return None
+
+
+def _of(fault: Fault, case: Case) -> Fault:
+    return Fault(fault.code, fault.what, fault.fix, fault.expected, fault.found, fault.file, case.id)
+
+
+def _intensity_faults(path: Path, image: Volume, case: Case) -> list[Fault]:
+    array = image.array
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        bad = np.argwhere(~np.isfinite(array))
+        found = f"{len(bad)} voxels, the first at {tuple(int(i) for i in bad[0])}"
+        fix = "replace them in the file, or leave the case out"
+        return [Fault("E401", "NaN or infinity in the image", fix, "finite intensities", found, path, case.id)]
+    lowest, highest = array.min(), array.max()
+    if lowest == highest:
+        return [Fault("W403", "the image is one single value", "look at it", "a picture", str(lowest), path, case.id)]
+    if case.meta.get("modality") == "CT" and lowest > AIR_HU:
+        fix = "use the original images: Hounsfield units that were cut off do not come back"
+        expected, found = f"air, below {AIR_HU} HU", f"{lowest:g} to {highest:g}"
+        return [Fault("W402", "CT without air: the intensities look windowed", fix, expected, found, path, case.id)]
+    return []
+
+
+def _value_faults(case: Case, voxels: dict[int, int], labels: Labels | None) -> list[Fault]:
+    if not voxels:
         return []
-    unknown = [(int(v), int(n)) for v, n in zip(values, counts, strict=True) if int(v) not in labels.known_values]
-    if not unknown:
-        return []
-    found = ", ".join(f"{value} ({count} voxels)" for value, count in unknown[:5])
-    fix = "name the value in the bundle's labels, or correct the label"
-    return [Fault("E301", "unknown label value", fix, str(sorted(labels.known_values)), found, path, case.id)]
+    path = case.labels[0]
+    faults = []
+    if not any(voxels) and not case.negative:
+        fix = "leave the case out (drop_empty=true), or label it, if there is something to label"
+        faults.append(Fault("W302", "the label is empty", fix, file=path, case=case.id))
+    left_out = case.meta.get("ignore_value")
+    if left_out in voxels:
+        fix = "label these voxels, or leave the case out"
+        what = "the data set wants voxels to be ignored, which medseg does not do"
+        faults.append(
+            Fault("E308", what, fix, "no such value", f"{left_out}: {voxels[left_out]} voxels", path, case.id)
+        )
+    unknown = {} if labels is None else {v: n for v, n in voxels.items() if v not in {*labels.known_values, left_out}}
+    if labels is not None and unknown:
+        found = ", ".join(f"{value} ({count} voxels)" for value, count in list(unknown.items())[:5])
+        fix = "name the value in the bundle's labels, or correct the label"
+        expected = str(sorted(labels.known_values))
+        faults.append(Fault("E301", "unknown label value", fix, expected, found, path, case.id))
+    return faults
+
+
+def _count(label_map: npt.NDArray[np.integer]) -> dict[int, int]:
+    """Value to number of voxels. In pieces, because `numpy.bincount` needs eight bytes a voxel."""
+    flat = label_map.ravel(order="K")
+    if label_map.dtype.itemsize > 2:
+        values, counts = np.unique(flat, return_counts=True)
+        return {int(value): int(count) for value, count in zip(values, counts, strict=True)}
+    total = np.zeros(1 << (8 * label_map.dtype.itemsize), np.int64)
+    for start in range(0, flat.size, PIECE):
+        total += np.bincount(flat[start : start + PIECE], minlength=len(total))
+    return {int(value): int(total[value]) for value in np.flatnonzero(total)}
+
+
+def slice_axis(grid: Geometry) -> int:
+    """The axis along which axial slices follow one another."""
+    if grid.unit == "px":
+        return 2
+    return next(axis for axis, letter in enumerate(grid.orientation) if letter in SLICE_LETTERS)
+
+
+def _labelled_slices(label: Volume) -> int:
+    others = tuple(axis for axis in range(3) if axis != slice_axis(label.geometry))
+    return int(np.count_nonzero(label.array.any(axis=others)))
+
+
+def _fingerprint(arrays: list[npt.NDArray]) -> Fingerprint:
+    """The shape, a check sum and a sum of the voxels as float32: two different images agree in none of the three."""
+    check, total = 0, 0.0
+    for array in arrays:
+        values = array.astype(np.float32, order="F", copy=False)
+        check = isal_zlib.crc32(values.T.data.cast("B"), check)
+        total += float(values.sum(dtype=np.float64))
+    return tuple(arrays[0].shape), check, total

@@ -9,11 +9,13 @@ from typing import Any
 
 from medseg import files
 from medseg.cases.case import Case
-from medseg.cases.check import refuse_faulty
-from medseg.cases.folds import hold_out
-from medseg.cases.layouts import find_cases
+from medseg.cases.check_all import refuse_faulty, unlabelled
+from medseg.cases.folds import hold_out, joined_copies, strata_of
+from medseg.cases.layouts import read_data_set
 from medseg.errors import DataError, Fault, UsageError
 from medseg.labels import Labels
+from medseg.settings import switch
+from medseg.volumes import digest
 
 logger = logging.getLogger(__name__)
 
@@ -21,14 +23,24 @@ Item = dict[str, Any]
 
 
 def split_cases(
-    dataset_dir: str | None, labels: Mapping[str, int | Sequence[int]], held_out: float = 0.2, seed: int = 0
+    dataset_dir: str | None,
+    labels: Mapping[str, int | Sequence[int]],
+    held_out: float = 0.2,
+    seed: int = 0,
+    fold: int = 0,
+    drop_empty: bool = False,
+    layout: str | None = None,
 ) -> dict[str, list[Item]]:
     """Training, validation and test cases of a data folder, checked.
 
     Args:
         dataset_dir: a data set in a known layout.
         labels: what the label values mean (see `medseg.labels.Labels`).
-        held_out: the fraction of labelled cases that validation keeps, by group, drawn from `seed`.
+        held_out: the fraction of labelled cases that validation keeps, by group, stratified by which labels occur and
+            how much is labelled, drawn from `seed`. A data set with validation cases of its own keeps those instead.
+        fold: which such fraction: 0, 1, … (of a fifth there are 5).
+        drop_empty: whether cases whose label is empty are left out of training and validation.
+        layout: the layout's name, where the folder fits several.
 
     Returns:
         ``train``: items ``{image, label, case, group}``. ``validate`` and ``test``: items ``{image, reference, case,
@@ -38,17 +50,22 @@ def split_cases(
     Raises:
         DataError: everything that is wrong with the folder or any of its cases, in one error.
     """
-    labelled, test = find_cases(dataset_dir), find_cases(dataset_dir, "test")
-    missing = [_no_label(case) for case in labelled + test if case.label is None and not case.negative]
-    if missing:
-        raise DataError(*missing)
-    train, validate = hold_out(labelled, held_out, seed)
-    refuse_faulty(labelled + test, Labels(labels))
-    _refuse_leakage(train, validate + test)
+    names = Labels(labels)
+    data_set = read_data_set(dataset_dir, layout)
+    for fault in unlabelled(data_set.cases):
+        logger.warning(fault)
+    used = [case for name in ("labelled", "validate", "test") for case in data_set.subset(name)]
+    checked = joined_copies(refuse_faulty(used, names))
+    kept = [each for each in checked if not (switch("drop_empty", drop_empty) and each.is_empty)]
+    of_subset = {name: [e for e in (checked if name == "test" else kept) if e.case.meta.get("subset") == name]
+                 for name in (None, "validate", "test")}  # fmt: skip
+    train, validate = [each.case for each in of_subset[None]], [each.case for each in of_subset["validate"]]
+    if not validate:
+        train, validate = hold_out(train, held_out, seed, strata_of(of_subset[None]), fold)
     return {
         "train": [_item(case, "label") for case in train],
         "validate": [_item(case, "reference") for case in validate],
-        "test": [_item(case, "reference") for case in test],
+        "test": [_item(each.case, "reference") for each in of_subset["test"]],
     }
 
 
@@ -76,24 +93,31 @@ def evaluated_cases(cases: Mapping[str, Sequence[Item]], subset: str, checkpoint
         Fault("E502", "the run was trained on this case", fix, file=path, case=item["case"])
         for item in cases[subset]
         for path in ([item["image"]] if isinstance(item["image"], str) else item["image"])
-        if files.digest(path) in trained
+        if digest(path) in trained
     ]
     if faults:
         raise DataError(*faults)
     return list(cases[subset])
 
 
-def list_images(dataset_dir: str | None, output_dir: str | Path | None = None, overwrite: bool = False) -> list[Item]:
+def list_images(
+    dataset_dir: str | None,
+    output_dir: str | Path | None = None,
+    overwrite: bool = False,
+    layout: str | None = None,
+) -> list[Item]:
     """Items ``{image, case, group}`` for every image of a folder, checked; labels are not looked for.
 
     Args:
         dataset_dir: a folder of images, or a data set.
         output_dir, overwrite: where a mask ``<case>.nii.gz`` will be written for each, and whether over what is there.
+        layout: the layout's name, where the folder fits several.
 
     Raises:
         DataError: everything that is wrong with the folder or any image, in one error; E503, masks that are in the way.
     """
-    cases = [Case(id=case.id, images=case.images, group=case.group) for case in find_cases(dataset_dir, "images")]
+    found = read_data_set(dataset_dir, layout).subset("images")
+    cases = [Case(id=case.id, images=case.images, group=case.group, meta=case.meta) for case in found]
     refuse_faulty(cases)
     if output_dir is not None and not overwrite:
         _refuse_occupied(Path(output_dir), cases)
@@ -104,7 +128,8 @@ def _item(case: Case, label_key: str | None = None) -> Item:
     images = [str(path) for path in case.images]
     item: Item = {"image": images[0] if len(images) == 1 else images, "case": case.id, "group": case.group}
     if label_key is not None:  # None stands for an all-background case, see `Case.negative`
-        item[label_key] = None if case.label is None else str(case.label)
+        files_of_label = [str(path) for path in case.labels]
+        item[label_key] = files_of_label if len(files_of_label) > 1 else next(iter(files_of_label), None)
     return item
 
 
@@ -114,29 +139,3 @@ def _refuse_occupied(output_dir: Path, cases: list[Case]) -> None:
         fix = "choose another output_dir, or pass overwrite=true (--overwrite True)"
         found = ", ".join(path.name for path in there[:4]) + (", …" if len(there) > 4 else "")
         raise DataError(Fault("E503", "files of these names are there already", fix, "no masks", found, output_dir))
-
-
-def _no_label(case: Case) -> Fault:
-    return Fault(
-        "E101", "an image has no label", "add the label, or leave the case out", file=case.images[0], case=case.id
-    )
-
-
-def _refuse_leakage(train: list[Case], held: list[Case]) -> None:
-    seen = {files.digest(path): case.id for case in train for path in case.images}
-    fix = "remove one copy, or give both cases the same group"
-    faults = [
-        Fault(
-            "E502",
-            "the same image stands in training and in held-out cases",
-            fix,
-            found=seen[content],
-            file=path,
-            case=case.id,
-        )
-        for case in held
-        for path in case.images
-        if (content := files.digest(path)) in seen
-    ]
-    if faults:
-        raise DataError(*faults)

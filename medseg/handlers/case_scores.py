@@ -59,10 +59,11 @@ class CaseScores(Metric):
     def update(self, output: tuple[Mapping[str, Any], torch.Tensor, torch.Tensor]) -> None:
         """Score one case."""
         item, prediction, reference = output
-        geometry = Geometry(np.asarray(reference.affine.cpu()), tuple(reference.shape[1:]))
+        unit = reference.meta.get("unit", "mm")
+        geometry = Geometry(np.asarray(reference.affine.cpu()), tuple(reference.shape[1:]), unit)
         maps = [torch.as_tensor(tensor).cpu().numpy()[0].round().astype(np.int32) for tensor in (prediction, reference)]
         spacing = " ".join(f"{size:.6g}" for size in geometry.spacing_mm)
-        common = {"case": item["case"], "group": item["group"], "distance_unit": "mm", "spacing_mm": spacing}
+        common = {"case": item["case"], "group": item["group"], "distance_unit": unit, "spacing_mm": spacing}
         self.rows += [common | row for row in score_case(maps[0], maps[1], geometry, self.labels)]
 
     def compute(self) -> float:

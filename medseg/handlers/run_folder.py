@@ -26,6 +26,7 @@ from medseg import files
 from medseg.errors import DataError, Fault, TrainingError, UsageError
 from medseg.handlers.unwrapped import unwrapped
 from medseg.settings import switch
+from medseg.volumes import digest
 
 CONTENTS = ("bundle", "checkpoints", "figures", "predictions", "previews", "cases.csv", "config.yaml",
             "log.csv", "record.json", "report.html", "split.json")  # fmt: skip
@@ -199,11 +200,13 @@ def _utc() -> str:
 
 
 def _listed(item: Mapping[str, Any]) -> dict[str, Any]:
-    image = item["image"]
-    paths = [image] if isinstance(image, str) else list(image)
-    label = item.get("label") or item.get("reference")
-    digests = {"image": [files.digest(path) for path in paths], "label": files.digest(label) if label else None}
+    image, label = item["image"], item.get("label") or item.get("reference")
+    digests = {"image": _digests(image), "label": _digests(label) if label else None}
     return {"case": item["case"], "group": item["group"], "digest": digests}
+
+
+def _digests(paths: str | Sequence[str]) -> list[str]:
+    return [digest(path) for path in ([paths] if isinstance(paths, str) else paths)]
 
 
 def _device(device: torch.device) -> str:

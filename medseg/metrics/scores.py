@@ -29,7 +29,7 @@ def score_case(prediction: LabelMap, reference: LabelMap, geometry: Geometry, la
 
     Args:
         prediction, reference: label maps of shape `geometry.shape`.
-        geometry: their common grid; distances come in mm, volumes in ml.
+        geometry: their common grid; distances come in mm, volumes in ml (in pixels, and NaN, for a picture).
 
     Raises:
         ValueError: if the two shapes differ from the geometry's.
@@ -62,7 +62,7 @@ def _score(prediction: npt.NDArray[np.bool_], reference: npt.NDArray[np.bool_], 
     ]
     distances = surface_distances(prediction, reference, geometry.spacing_mm)
     far = geometry.diagonal_mm() if empties in ("missed", "invented") else None
-    millilitres = abs(float(np.linalg.det(geometry.affine[:3, :3]))) / 1000.0
+    millilitres = abs(float(np.linalg.det(geometry.affine[:3, :3]))) / 1000.0 if geometry.unit == "mm" else math.nan
     return {
         "dice": dice(prediction, reference),
         "iou": iou(prediction, reference),

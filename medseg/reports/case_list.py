@@ -103,7 +103,7 @@ def _scores(case: ScoredCase, labels: Sequence[str]) -> str:
     spacing = f" {markup.TIMES} ".join(case.rows[0].get("spacing_mm", "").split())
     group = case.rows[0].get("group", "")
     facts = [f"Distances in {unit}"]
-    facts += [f"spacing {spacing} mm"] if spacing else []
+    facts += [f"spacing {spacing} mm"] if spacing and unit == "mm" else []
     facts += [f"group {group}"] if group not in ("", case.name) else []
     return f'{markup.table(head, rows)}<p class="note">{markup.text("; ".join(facts))}.</p>'
 

@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 WARM_UP, TIMED = 10, 24  # steps, at least; loader workers need a while to get going
 TIMED_SHARE = 0.01  # of the budget: a long run is timed for longer
-SHARE = 0.95  # of the budget; the rest goes to checkpoints, scores and previews
+SHARE = 0.9  # of the budget; the rest goes to checkpoints, scores and previews, and to busier minutes than the first
 
 
 def plan_epochs(

@@ -1,10 +1,13 @@
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from medseg.cases.case import Case
-from medseg.cases.folds import hold_out
+from medseg.cases.check import CheckedCase
+from medseg.cases.folds import hold_out, joined_copies, strata_of
 from medseg.errors import DataError, UsageError
+from medseg.geometry import Geometry
 
 
 def cases(n, per_group=1):
@@ -56,3 +59,57 @@ def test_an_empty_side_is_refused(n, per_group, fraction):
 def test_a_share_lies_between_0_and_1(fraction):
     with pytest.raises(UsageError, match="E903"):
         hold_out([], fraction, 0)
+
+
+@pytest.mark.parametrize(("n", "per_group", "folds"), [(20, 1, 5), (23, 1, 5), (24, 3, 4), (10, 1, 10), (7, 1, 2)])
+def test_folds_hold_out_every_case_once(n, per_group, folds):
+    held = [ids(hold_out(cases(n, per_group), 1 / folds, 3, fold=fold)[1]) for fold in range(folds)]
+    assert sorted(case for members in held for case in members) == ids(cases(n))
+
+
+@pytest.mark.parametrize("fold", [-1, 5, 1.0, True, "0"])
+def test_there_are_that_many_folds(fold):
+    with pytest.raises(UsageError, match="E903"):
+        hold_out(cases(20), 0.2, 0, fold=fold)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_each_fold_holds_of_every_stratum_in_proportion(seed):
+    """30 of one kind, 10 of another: 6 and 2 in each of five folds."""
+    strata = {f"p{number}": "rare" if number % 4 == 0 else "common" for number in range(40)}
+    for fold in range(5):
+        held = hold_out(cases(40), 0.2, seed, strata, fold)[1]
+        assert sorted(strata[case.group] for case in held) == ["common"] * 6 + ["rare"] * 2
+
+
+def checked(name, group, voxels, fingerprint=None):
+    grid = Geometry(np.diag([1.0, 1.0, 2.0, 1.0]), (4, 4, 4))
+    return CheckedCase(Case(name, (Path(name),), group=group), (), grid, 1, "", 0.0, 1.0, fingerprint, voxels)
+
+
+def test_strata_are_what_occurs_and_how_much():
+    some = [checked(f"c{n}", f"p{n}", {0: 9, 1: n + 1}) for n in range(6)]
+    strata = strata_of([*some, checked("e", "e", {0: 9}), checked("t", "t", {0: 1, 1: 5, 2: 1})])
+    assert [strata[f"p{n}"] for n in range(6)] == [((1,), 0), ((1,), 0), ((1,), 1), ((1,), 1), ((1,), 2), ((1,), 2)]
+    assert (strata["e"], strata["t"]) == (((), 0), ((1, 2), 0))
+
+
+def test_a_group_is_of_one_stratum():
+    """Both of a patient's cases count: labels 1 and 2 occur, and the mean is 2 voxels of 2 cubic millimetres."""
+    pair = [checked("a", "p", {0: 9, 1: 3}), checked("b", "p", {0: 9, 2: 1})]
+    others = [checked("c", "q", {1: 1, 2: 2}), checked("d", "r", {1: 4, 2: 1})]
+    assert strata_of(pair + others) == {"p": ((1, 2), 0), "q": ((1, 2), 1), "r": ((1, 2), 2)}
+
+
+def test_copies_stay_together():
+    """b is a copy of a, d one of c, and c belongs to b's patient: one group."""
+    found = joined_copies(
+        [
+            checked("a", "p1", {}, 1),
+            checked("b", "p2", {}, 1),
+            checked("c", "p2", {}, 2),
+            checked("d", "p3", {}, 2),
+            checked("e", "p4", {}, 3),
+        ]
+    )
+    assert [each.case.group for each in found] == ["p1", "p1", "p1", "p1", "p4"]

@@ -1,11 +1,14 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from medseg import files
-from medseg.cases import Case, evaluated_cases, list_images, split_cases
+from medseg.cases import evaluated_cases, list_images, split_cases
+from medseg.cases.layouts import read_data_set
 from medseg.errors import DataError, UsageError
+from medseg.volumes import Volume, read_volume, write_volume
 
 LABELS = {"background": 0, "liver": 1}
 
@@ -67,41 +70,105 @@ def test_faulty_cases_are_refused(folder, save):
         list_images(str(folder))
 
 
-def test_one_image_on_both_sides(folder):
-    """All five are copies of one, so that any split shows it."""
-    content = (folder / "images" / "c0.nii.gz").read_bytes()
-    for path in (folder / "images").iterdir():
-        path.write_bytes(content)
-    with pytest.raises(DataError, match=r"E502.*training and in held-out") as caught:
+def test_copies_of_one_image_stay_on_one_side(folder, caplog):
+    """c0 to c3 are copies under other names, in other files: they are a group, and c4 is the other."""
+    image = read_volume(folder / "images" / "c0.nii.gz")
+    for number in range(1, 4):
+        write_volume(folder / "images" / f"c{number}.nii.gz", Volume(image.array.astype(np.float64), image.geometry))
+    lists = split_cases(str(folder), LABELS, held_out=0.5)
+    sides = [{item["case"] for item in lists[name]} for name in ("train", "validate")]
+    assert sorted(sides, key=len) == [{"c4"}, {"c0", "c1", "c2", "c3"}]
+    assert "W501" in caplog.text
+    (folder / "images" / "c4.nii.gz").write_bytes((folder / "images" / "c0.nii.gz").read_bytes())
+    with pytest.raises(DataError, match="E502"):
         split_cases(str(folder), LABELS)
-    assert caught.value.faults[0].found
+
+
+def table(folder, rows):
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    files.write_csv(folder / "cases.csv", rows, columns)
+
+
+def rows(folder):
+    return [
+        {"case": f"c{n}", "image": f"images/c{n}.nii.gz", "label": f"labels/c{n}.nii.gz", "subset": "", "group": ""}
+        for n in range(5)
+    ]
+
+
+def test_the_data_sets_own_split(folder):
+    """Nothing is drawn where there are validation cases; test cases go to neither."""
+    found = rows(folder)
+    found[1]["subset"], found[3]["subset"] = "validate", "test"
+    table(folder, found)
+    lists = split_cases(str(folder), LABELS, layout="csv_pairs")
+    cases = {name: [item["case"] for item in items] for name, items in lists.items()}
+    assert cases == {"train": ["c0", "c2", "c4"], "validate": ["c1"], "test": ["c3"]}
+    for row in found[:2]:
+        row["group"] = "one patient"
+    table(folder, found)
+    with pytest.raises(DataError, match=r"E502.*one patient.*c0 \(train\), c1 \(validate\)"):
+        split_cases(str(folder), LABELS, layout="csv_pairs")
+
+
+def test_copies_on_both_sides_of_the_data_sets_own_split(folder):
+    (folder / "images" / "c1.nii.gz").write_bytes((folder / "images" / "c0.nii.gz").read_bytes())
+    found = rows(folder)
+    found[1]["subset"] = "test"
+    table(folder, found)
+    with pytest.raises(DataError, match=r"E502.*case=c1.*found c0"):
+        split_cases(str(folder), LABELS, layout="csv_pairs")
+
+
+def test_empty_labels_are_left_out_on_request(folder, save):
+    for number in (0, 1):
+        save(folder / "labels" / f"c{number}.nii.gz", np.zeros((4, 4, 4), np.uint8))
+    counts = [
+        sum(len(items) for items in split_cases(str(folder), LABELS, drop_empty=drop).values())
+        for drop in (False, True)
+    ]
+    assert counts == [5, 3]
+    with pytest.raises(UsageError, match="E903"):
+        split_cases(str(folder), LABELS, drop_empty="no")
+
+
+def test_images_without_a_label_are_counted(folder, caplog):
+    found = rows(folder)
+    found[4]["label"] = ""
+    table(folder, found)
+    lists = split_cases(str(folder), LABELS, layout="csv_pairs")
+    assert sum(len(items) for items in lists.values()) == 4
+    assert "W101" in caplog.text and "1 of 5 images" in caplog.text
 
 
 def test_a_negative_case_needs_no_label(folder, monkeypatch):
-    paths = sorted((folder / "images").iterdir())
-    found = [Case(path.name, (path, path), negative=True) for path in paths]
-    monkeypatch.setattr(
-        "medseg.cases.lists.find_cases", lambda _, subset="labelled": found if subset == "labelled" else []
-    )
+    data_set = read_data_set(folder)
+    cases = [replace(case, label=None, negative=True) for case in data_set.cases]
+    monkeypatch.setattr("medseg.cases.lists.read_data_set", lambda *_: replace(data_set, cases=cases))
+    assert split_cases(str(folder), LABELS)["train"][0]["label"] is None
+
+
+def test_a_case_of_several_files(folder, monkeypatch):
+    """Two channels, and a label in two parts."""
+    data_set = read_data_set(folder)
+    cases = [replace(case, images=case.images * 2, label=(case.label, case.label)) for case in data_set.cases]
+    monkeypatch.setattr("medseg.cases.lists.read_data_set", lambda *_: replace(data_set, cases=cases))
     item = split_cases(str(folder), LABELS)["train"][0]
-    assert item["label"] is None
-    assert item["image"][0] == item["image"][1]
-    found[2] = Case("c2", (paths[2],))
-    with pytest.raises(DataError) as caught:
-        split_cases(str(folder), LABELS)
-    assert [(fault.code, fault.case) for fault in caught.value.faults] == [("E101", "c2")]
+    case = next(case for case in cases if case.id == item["case"])
+    assert item["image"] == [str(path) for path in case.images]
+    assert item["label"] == [str(path) for path in case.label]
 
 
 def test_a_case_that_the_weights_were_trained_on_is_not_scored(tmp_path, caplog):
     """By content: the same image under another name, split another way, is refused, wherever the results go."""
     for name in ("a", "b"):
-        (tmp_path / name).write_text(name)
-    digest = {"image": [files.digest(tmp_path / "a")], "label": None}
+        (tmp_path / f"{name}.nii").write_text(name)
+    digest = {"image": [files.digest(tmp_path / "a.nii")], "label": None}
     (tmp_path / "split.json").write_text(json.dumps({"train": [{"case": "old", "group": "g", "digest": digest}]}))
-    cases = {"validate": [{"image": str(tmp_path / "b"), "case": "b"}], "test": [], "train": []}
+    cases = {"validate": [{"image": str(tmp_path / "b.nii"), "case": "b"}], "test": [], "train": []}
     weights = tmp_path / "checkpoints" / "last.pt"
     assert evaluated_cases(cases, "validate", weights) == cases["validate"]
-    cases["validate"].append({"image": str(tmp_path / "a"), "case": "renamed"})
+    cases["validate"].append({"image": str(tmp_path / "a.nii"), "case": "renamed"})
     with pytest.raises(DataError, match=r"E502.*case=renamed.*trained on"):
         evaluated_cases(cases, "validate", weights)
     assert not caplog.text

@@ -19,9 +19,9 @@ def train(folder, cases, scores=(0.3, 0.6), **kwargs):
 @pytest.fixture
 def cases(tmp_path):
     for name in ("a", "b"):
-        (tmp_path / f"{name}.bin").write_text(name)
-    return {"train": [{"image": str(tmp_path / "a.bin"), "label": str(tmp_path / "b.bin"), "case": "a", "group": "p1"}],
-            "validate": [{"image": str(tmp_path / "b.bin"), "reference": str(tmp_path / "b.bin"), "case": "b",
+        (tmp_path / f"{name}.nii").write_text(name)
+    return {"train": [{"image": str(tmp_path / "a.nii"), "label": str(tmp_path / "b.nii"), "case": "a", "group": "p1"}],
+            "validate": [{"image": str(tmp_path / "b.nii"), "reference": str(tmp_path / "b.nii"), "case": "b",
                           "group": "p2"}]}  # fmt: skip
 
 
@@ -41,7 +41,7 @@ def test_the_files_of_a_run(cases, tmp_path):
     )
     split = json.loads((folder / "split.json").read_text())
     assert split["train"][0]["case"] == "a" and split["validate"][0]["group"] == "p2"
-    assert split["train"][0]["digest"]["label"] == split["validate"][0]["digest"]["image"][0]  # by content
+    assert split["train"][0]["digest"]["label"] == split["validate"][0]["digest"]["image"]  # by content
     assert yaml.safe_load((folder / "config.yaml").read_text()) == {"epochs": 2, "seed": 7}
 
 

@@ -1,0 +1,132 @@
+"""A repaired copy of a data set, where a repair cannot change what an image or a label means."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from medseg import files
+from medseg.cases.case import Case
+from medseg.cases.check_all import Check
+from medseg.errors import DataError, Fault
+from medseg.geometry import Geometry
+from medseg.volumes import Volume, read_volume, write_volume
+from medseg.volumes.label_map import read_label
+from medseg.volumes.packed import GZIP_MARK
+
+NIFTI = (".nii", ".nii.gz")
+CHANGES = "changes.csv"
+Change = dict[str, str]
+
+
+def write_repaired(check: Check, root: str | Path, out: str | Path) -> list[Change]:
+    """Copy a data set to a new folder, without what belongs to no case, and repair what is safe to repair.
+
+    Repaired, in NIfTI files alone: a gzip stream named ``.nii`` (and the other way round), metres and microns to
+    millimetres, a qform that differs a little from the sform, integers stored as 0.9999, a label whose grid is its
+    image's but for rounding. Everything else is copied byte for byte; the source is never touched. Every change is
+    listed in ``changes.csv``.
+
+    Args:
+        check: what `check_data_set` found.
+        root: the folder that was checked.
+        out: the copy; it does not exist yet, or is empty, and lies outside `root`.
+
+    Returns:
+        The changes: ``case, file, change``.
+
+    Raises:
+        DataError: E503, `out` is in the way, or lies in the source.
+        MedsegError: E701, it cannot be written.
+    """
+    root, out = Path(root), Path(out)
+    _refuse_place(root, out)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.", suffix=".tmp") as temporary:
+        copy = Path(temporary) / "whole"
+        _copy(root, copy, {path for path, _ in check.data_set.ignored.items()})
+        changes: list[Change] = []
+        for each in tqdm(check.cases, "repairing", unit="case", disable=None):
+            changes += _repair_case(each.case, root, copy)
+        files.write_csv(copy / CHANGES, changes, ("case", "file", "change"))
+        copy.replace(out)
+    return changes
+
+
+def _refuse_place(root: Path, out: Path) -> None:
+    if root.resolve() in (out.resolve(), *out.resolve().parents):
+        fix = "choose a folder outside the data set"
+        raise DataError(Fault("E503", "the copy would lie in its source", fix, found=str(out), file=root))
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        fix = "choose a new folder"
+        raise DataError(Fault("E503", "something stands here already", fix, "no folder, or an empty one", file=out))
+
+
+def _copy(root: Path, copy: Path, ignored: set[Path]) -> None:
+    def left_out(folder: str, names: list[str]) -> set[str]:
+        here = Path(folder).relative_to(root)
+        return {name for name in names if here / name in ignored}
+
+    shutil.copytree(root, copy, ignore=left_out)
+
+
+def _repair_case(case: Case, root: Path, copy: Path) -> list[Change]:
+    changes: list[Change] = []
+    grid: Geometry | None = None
+    for path in (*case.images, *case.labels):
+        target = copy / path.relative_to(root) if path.is_file() else None
+        if target is None or not target.name.lower().endswith(NIFTI):
+            continue
+        found, what = _sound(target)
+        if found is None:
+            continue
+        if path in case.labels:
+            found, more = _as_label(target, found, grid)
+            what += more
+        elif grid is None:
+            grid = found.geometry
+        if what:
+            write_volume(target, found)
+            changes += [{"case": case.id, "file": str(target.relative_to(copy)), "change": each} for each in what]
+    return changes
+
+
+def _sound(path: Path) -> tuple[Volume | None, list[str]]:
+    """The volume that a file holds and what has to be written anew; None where it cannot be read or trusted."""
+    what = []
+    with open(path, "rb") as stream:
+        is_packed = stream.read(2) == GZIP_MARK
+    right = path
+    if is_packed != path.name.lower().endswith(".gz"):
+        right = path.with_name(f".{path.name}.renamed{'.nii.gz' if is_packed else '.nii'}")
+        path.rename(right)
+        what.append(f"the name said {'no gzip' if is_packed else 'gzip'}, the content did not")
+    try:
+        volume = read_volume(right)
+    except DataError:
+        return None, []
+    finally:
+        if right != path:
+            right.rename(path)
+    return replace(volume, notes=()), what + [note.what for note in volume.notes]
+
+
+def _as_label(path: Path, volume: Volume, grid: Geometry | None) -> tuple[Volume, list[str]]:
+    try:
+        label = read_label(path)
+    except DataError:
+        return volume, []
+    what = []
+    if volume.array.dtype.kind == "f" and not np.array_equal(volume.array, label.array):
+        what.append("values beside an integer were rounded to it")
+        volume = Volume(label.array, volume.geometry)
+    same = grid is not None and grid.is_same_grid(volume.geometry)
+    if grid is not None and same and not np.array_equal(grid.affine, volume.geometry.affine):
+        what.append("the affine differed from its image's by rounding and is that now")
+        volume = Volume(volume.array, grid)
+    return volume, what

@@ -1,0 +1,94 @@
+import csv
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from medseg.cases.check_all import check_data_set
+from medseg.cases.layouts import read_data_set
+from medseg.cases.repair import write_repaired
+from medseg.errors import DataError
+from medseg.volumes import read_volume
+
+AFFINE = np.array([[0.0, -1.5, 0, 10], [1.5, 0, 0, -20], [0, 0, 2.0, 30], [0, 0, 0, 1]])
+VOXELS = np.random.default_rng(0).integers(-900, 900, (4, 5, 6)).astype(np.int16)
+NAMES = ("plain", "gzip", "metres", "qform", "rounded", "shifted")
+LABEL = (VOXELS > 0).astype(np.uint8)
+
+
+@pytest.fixture
+def folder(tmp_path, save):
+    """One fault a case, and a case without."""
+    root = tmp_path / "data"
+    for number, name in enumerate(NAMES):
+        save(root / "images" / f"{name}.nii.gz", VOXELS + number, AFFINE)
+        save(root / "labels" / f"{name}.nii.gz", LABEL, AFFINE)
+    unpacked = nib.load(root / "images" / "gzip.nii.gz").to_bytes()
+    (root / "images" / "gzip.nii.gz").write_bytes(unpacked)
+    for kind in ("images", "labels"):
+        metres = nib.load(root / kind / "metres.nii.gz")
+        metres = nib.Nifti1Image(np.asarray(metres.dataobj), np.diag([0.001, 0.001, 0.001, 1]) @ AFFINE)
+        metres.header.set_xyzt_units("meter")
+        nib.save(metres, root / kind / "metres.nii.gz")
+    apart = nib.load(root / "images" / "qform.nii.gz")
+    moved = AFFINE.copy()
+    moved[0, 3] += 0.5
+    apart.set_qform(moved, code=1)
+    nib.save(apart, root / "images" / "qform.nii.gz")
+    save(root / "labels" / "rounded.nii.gz", LABEL * np.float32(0.9996), AFFINE)
+    near = AFFINE.copy()
+    near[2, 3] += 0.001
+    save(root / "labels" / "shifted.nii.gz", LABEL, near)
+    (root / "images" / "._plain.nii.gz").write_bytes(b"\0")
+    (root / "README.txt").write_text("kept")
+    return root
+
+
+def contents(root):
+    return {path.relative_to(root): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+
+def test_safe_repairs(folder, tmp_path):
+    before = contents(folder)
+    changes = write_repaired(check_data_set(read_data_set(folder)), folder, tmp_path / "out")
+    assert contents(folder) == before
+    assert [(change["case"], change["file"]) for change in changes] == [
+        ("gzip", "images/gzip.nii.gz"),
+        ("metres", "images/metres.nii.gz"),
+        ("metres", "labels/metres.nii.gz"),
+        ("qform", "images/qform.nii.gz"),
+        ("rounded", "labels/rounded.nii.gz"),
+        ("shifted", "labels/shifted.nii.gz"),
+    ]
+    with open(tmp_path / "out" / "changes.csv", newline="") as stream:
+        assert list(csv.DictReader(stream)) == changes
+    after = contents(tmp_path / "out")
+    changed = {change["file"] for change in changes}
+    untouched = {
+        path: content for path, content in before.items() if str(path) not in changed and "._" not in str(path)
+    }
+    assert {path: after[path] for path in untouched} == untouched
+    assert set(map(str, after)) == set(map(str, untouched)) | changed | {"changes.csv"}
+    assert check_data_set(read_data_set(tmp_path / "out")).faults == []
+    for number, name in enumerate(NAMES):
+        image, label = (read_volume(tmp_path / "out" / kind / f"{name}.nii.gz") for kind in ("images", "labels"))
+        assert np.array_equal(image.array, VOXELS + number)
+        assert np.array_equal(label.array, LABEL) and label.array.dtype == np.uint8
+        assert np.allclose(image.geometry.affine, AFFINE, atol=1e-5)
+        assert np.allclose(label.geometry.affine, image.geometry.affine, atol=1e-6)
+
+
+def test_what_cannot_be_repaired_is_copied(folder, tmp_path):
+    (folder / "images" / "plain.nii.gz").write_bytes(b"damaged")
+    write_repaired(check_data_set(read_data_set(folder)), folder, tmp_path / "out")
+    assert (tmp_path / "out" / "images" / "plain.nii.gz").read_bytes() == b"damaged"
+
+
+def test_the_copy_has_a_place_of_its_own(folder, tmp_path):
+    check = check_data_set(read_data_set(folder))
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "file").write_text("kept")
+    for out in (folder, folder / "fixed", tmp_path / "taken"):
+        with pytest.raises(DataError, match="E503"):
+            write_repaired(check, folder, out)
+    assert not (folder / "fixed").exists()

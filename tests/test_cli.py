@@ -1,0 +1,85 @@
+"""The commands that work on data folders, as a user calls them."""
+
+import io
+import tarfile
+
+import numpy as np
+import pytest
+
+from medseg import cli
+
+
+@pytest.fixture
+def medseg(monkeypatch, capsys):
+    """A function that runs a command and gives its exit code, output and messages."""
+
+    def run(*arguments):
+        monkeypatch.setattr("sys.argv", ["medseg", *map(str, arguments)])
+        with pytest.raises(SystemExit) as caught:
+            cli.main()
+        return (caught.value.code or 0, *capsys.readouterr())
+
+    return run
+
+
+@pytest.fixture
+def folder(tmp_path, save):
+    root = tmp_path / "data"
+    for number in range(3):
+        label = np.zeros((6, 5, 4), np.uint8)
+        label[1:4, 1:3, number:3] = 2
+        image = np.random.default_rng(number).normal(size=label.shape).astype(np.float32)
+        save(root / "images" / f"c{number}.nii.gz", image)
+        save(root / "labels" / f"c{number}.nii.gz", label)
+    return root
+
+
+def test_cases(medseg, folder):
+    code, out, _ = medseg("cases", folder)
+    assert code == 0
+    assert "layout         flat\ncases          3" in out
+    assert "12 axial, 6 of them without label" in medseg("cases", folder, "--drop-empty")[1]
+
+
+def test_check(medseg, folder, tmp_path):
+    code, out, _ = medseg("check", folder, "--out", tmp_path / "check")
+    page = tmp_path / "check" / "data" / "check.html"
+    assert (code, out.splitlines()) == (0, ["3 cases read: 0 errors, 0 warnings", str(page)])
+    assert page.is_file() and page.with_name("findings.csv").is_file()
+    code, out, _ = medseg("check", folder, "--out", tmp_path / "check", "--labels", "background=0,liver=1")
+    assert code == 1
+    assert out.startswith("E301       3  unknown label value: c0 and 2 more\n")
+    assert medseg("check", folder, "--out", tmp_path / "check", "--labels", "background=0,liver=1+2")[0] == 0
+
+
+def test_a_repaired_copy(medseg, folder, tmp_path, save):
+    save(folder / "labels" / "c1.nii.gz", np.full((6, 5, 4), 0.9999, np.float32))
+    code, out, _ = medseg("check", folder, "--out", tmp_path / "check", "--fix", tmp_path / "fixed")
+    assert code == 0
+    assert f"1 repairs, listed in {tmp_path / 'fixed' / 'changes.csv'}" in out
+    assert "labels/c1.nii.gz" in (tmp_path / "fixed" / "changes.csv").read_text()
+
+
+def test_folders_and_settings_that_are_refused(medseg, folder, tmp_path):
+    for command in ("cases", "check"):
+        code, _, err = medseg(command, tmp_path / "none")
+        assert (code, err.count("\n")) == (3, 1)
+        assert "E101" in err and "none" in err
+        assert medseg(command, folder, "--layout", "no_such")[0] == 2
+    for labels in ("liver", "liver=1", "background=0,liver=x", "background=0,liver=1,"):
+        code, _, err = medseg("check", folder, "--labels", labels)
+        assert code == 2 and "E903" in err
+    code, _, err = medseg("download", "Task99", tmp_path)
+    assert code == 2 and "Task04_Hippocampus" in err
+
+
+def test_download(medseg, tmp_path, monkeypatch):
+    from monai.apps import DecathlonDataset
+
+    archive = tmp_path / "Task09_Spleen.tar"
+    with tarfile.open(archive, "w") as tar:
+        tar.addfile(tarfile.TarInfo("Task09_Spleen/dataset.json"), io.BytesIO())
+    monkeypatch.setitem(DecathlonDataset.resource, "Task09_Spleen", archive.as_uri())
+    monkeypatch.setitem(DecathlonDataset.md5, "Task09_Spleen", None)
+    code, out, _ = medseg("download", "spleen", tmp_path / "data")
+    assert (code, out) == (0, f"{tmp_path / 'data' / 'Task09_Spleen'}\n")
