@@ -14,6 +14,8 @@ from medseg.errors import DataError, Fault, UsageError
 WHITE = 255  # how most programs store 1 in a picture
 PALETTE = ((230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (0, 114, 178), (213, 94, 0), (204, 121, 167))
 ROUNDING = 1e-3
+SMEAR = 16  # how far JPEG moves 0 and 255 away from an edge
+LEAST_BETWEEN, LEAST_ENDS = 8, 0.8
 HIGHEST = (1 << 31) - 1
 
 
@@ -108,6 +110,19 @@ def as_label_map(array: npt.NDArray, path: str | Path = "", case: str = "") -> n
         found = str(lowest if lowest < 0 else highest)
         raise DataError(Fault("E301", "label value out of range", fix, f"0 to {HIGHEST}", found, path, case))
     return array.astype(np.uint8 if highest < 1 << 8 else np.uint16 if highest < 1 << 16 else np.int32, copy=False)
+
+
+def is_smeared(label_map: npt.NDArray) -> bool:
+    """Whether it was a mask of 0 and 255 once: these fill it, but for eight or more values between at the edges.
+
+    JPEG leaves such masks, and resizing with anything but nearest neighbour.
+    """
+    if label_map.dtype != np.uint8 or label_map.size == 0 or int(label_map.max()) < WHITE - SMEAR:
+        return False
+    counts = np.bincount(label_map.ravel(), minlength=WHITE + 1)
+    ends = int(counts[: SMEAR + 1].sum() + counts[WHITE - SMEAR :].sum())
+    between = int(np.count_nonzero(counts[1:WHITE]))
+    return between >= LEAST_BETWEEN and ends >= LEAST_ENDS * label_map.size
 
 
 def is_black_and_white(label_map: npt.NDArray[np.integer]) -> bool:

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from medseg.errors import DataError
-from medseg.labels import HIGHEST, Labels, as_label_map
+from medseg.errors import DataError, UsageError
+from medseg.labels import HIGHEST, Labels, as_label_map, is_black_and_white, is_smeared, parse_labels
 
 LIVER = {"background": 0, "liver": [1, 2], "tumour": 2}
 
@@ -77,3 +77,35 @@ def test_labels_that_are_refused(value, code):
 def test_integers_out_of_range(array):
     with pytest.raises(DataError, match=f"E301.*{array[0]}"):
         as_label_map(array)
+
+
+def test_a_smeared_mask_is_told_from_a_label_map():
+    rng = np.random.default_rng(0)
+    mask = np.zeros(10_000, np.uint8)
+    mask[:3000] = 255
+    assert not is_smeared(mask)
+    mask[:100] = rng.integers(20, 240, 100)
+    assert is_smeared(mask)
+    assert not is_smeared(rng.integers(0, 30, 10_000).astype(np.uint8))  # thirty organs
+    ignored = np.where(mask > 128, 255, 0).astype(np.uint8)
+    ignored[:50] = 1
+    assert not is_smeared(ignored)  # 255 is a value to ignore
+    assert not is_smeared(rng.integers(0, 256, 10_000).astype(np.uint8))  # a picture
+
+
+def test_a_mask_of_0_and_255():
+    assert is_black_and_white(np.array([0, 255, 255], np.uint8))
+    assert is_black_and_white(np.array([255], np.uint8))
+    for other in ([0, 1, 255], [0, 0], [0, 254], []):
+        assert not is_black_and_white(np.array(other, np.uint8))
+
+
+def test_labels_from_a_command_line():
+    assert parse_labels("background=0, liver=1+2,tumour=2").values == {
+        "background": (0,),
+        "liver": (1, 2),
+        "tumour": (2,),
+    }
+    for text in ("", "liver", "liver=1", "background=0,liver", "background=0,liver=", "background=zero"):
+        with pytest.raises(UsageError, match="E903"):
+            parse_labels(text)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 import tempfile
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 from tqdm import tqdm
 
 from medseg import files
@@ -15,11 +17,15 @@ from medseg.cases.case import Case
 from medseg.cases.check_all import Check
 from medseg.errors import DataError, Fault
 from medseg.geometry import Geometry
+from medseg.labels import LEAST_ENDS, WHITE, is_smeared
 from medseg.volumes import Volume, read_volume, write_volume
-from medseg.volumes.label_map import read_label
+from medseg.volumes.label_map import LOSSY, read_label
+from medseg.volumes.member import member_of
 from medseg.volumes.packed import GZIP_MARK
 
 NIFTI = (".nii", ".nii.gz")
+PICTURES = (".png", *LOSSY)
+HALF = 128
 CHANGES = "changes.csv"
 Change = dict[str, str]
 
@@ -27,10 +33,11 @@ Change = dict[str, str]
 def write_repaired(check: Check, root: str | Path, out: str | Path) -> list[Change]:
     """Copy a data set to a new folder, without what belongs to no case, and repair what is safe to repair.
 
-    Repaired, in NIfTI files alone: a gzip stream named ``.nii`` (and the other way round), metres and microns to
-    millimetres, a qform that differs a little from the sform, integers stored as 0.9999, a label whose grid is its
-    image's but for rounding. Everything else is copied byte for byte; the source is never touched. Every change is
-    listed in ``changes.csv``.
+    Repaired in NIfTI files: a gzip stream named ``.nii`` (and the other way round), metres and microns to millimetres,
+    a qform that differs a little from the sform, integers stored as 0.9999, a label whose grid is its image's but for
+    rounding. Repaired in pictures and stacks of numpy: a mask of 0 and 255 (0 and 1) whose edges were smeared is split
+    in the middle; that of a JPEG becomes a PNG, where files are matched by name. Everything else is copied byte for
+    byte; the source is never touched. Every change is listed in ``changes.csv``.
 
     Args:
         check: what `check_data_set` found.
@@ -53,6 +60,8 @@ def write_repaired(check: Check, root: str | Path, out: str | Path) -> list[Chan
         changes: list[Change] = []
         for each in tqdm(check.cases, "repairing", unit="case", disable=None):
             changes += _repair_case(each.case, root, copy)
+            changes += _sharpened(each.case, root, copy, by_name=check.data_set.layout != "csv_pairs")
+        changes += _sharpened_stacks(check, root, copy)
         files.write_csv(copy / CHANGES, changes, ("case", "file", "change"))
         copy.replace(out)
     return changes
@@ -93,6 +102,50 @@ def _repair_case(case: Case, root: Path, copy: Path) -> list[Change]:
         if what:
             write_volume(target, found)
             changes += [{"case": case.id, "file": str(target.relative_to(copy)), "change": each} for each in what]
+    return changes
+
+
+def _sharpened(case: Case, root: Path, copy: Path, by_name: bool) -> list[Change]:
+    """Masks of 0 and 255 again, where JPEG or resizing left values between."""
+    changes = []
+    for path in case.labels:
+        target, is_lossy = copy / path.relative_to(root), path.suffix.lower() in LOSSY
+        if path.suffix.lower() not in PICTURES or (is_lossy and not by_name):
+            continue
+        try:
+            array = read_volume(target, label=True).array
+        except DataError:
+            continue
+        if not is_smeared(array):
+            continue
+        between = np.count_nonzero((array > 0) & (array < WHITE)) / array.size
+        mask = np.where(array[..., 0] >= HALF, WHITE, 0).astype(np.uint8)
+        stream = io.BytesIO()
+        Image.fromarray(np.ascontiguousarray(mask.T)).save(stream, "PNG")
+        target.unlink()
+        target = target.with_suffix(".png") if is_lossy else target
+        files.write_bytes(target, stream.getvalue())
+        what = f"values between 0 and 255 ({100 * between:.2g} % of the pixels) were split at {HALF}"
+        changes.append({"case": case.id, "file": str(target.relative_to(copy)), "change": what})
+    return changes
+
+
+def _sharpened_stacks(check: Check, root: Path, copy: Path) -> list[Change]:
+    """Stacks of masks of 0 and 1 again, where resizing left values between."""
+    members = [(member_of(path), each.case.id) for each in check.cases for path in each.case.labels]
+    stacks = {file: case for (file, index), case in reversed(members) if index is not None and file.suffix == ".npy"}
+    changes = []
+    for file, case in stacks.items():
+        target = copy / file.relative_to(root)
+        stack = np.load(target, allow_pickle=False)
+        between = (stack > 0) & (stack < 1)
+        if stack.dtype.kind != "f" or stack.min() < 0 or stack.max() > 1 or not 0 < between.mean() <= 1 - LEAST_ENDS:
+            continue
+        stream = io.BytesIO()
+        np.save(stream, (stack >= 0.5).astype(np.uint8))
+        files.write_bytes(target, stream.getvalue())
+        what = f"values between 0 and 1 ({100 * between.mean():.2g} % of the pixels) were split at 0.5"
+        changes.append({"case": case, "file": str(target.relative_to(copy)), "change": what})
     return changes
 
 

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from medseg.errors import DataError, Fault
 from medseg.geometry import SAME_GRID_VOXELS, Geometry
-from medseg.labels import Labels, as_label_map, is_black_and_white
+from medseg.labels import Labels, as_label_map, is_black_and_white, is_smeared
 from medseg.volumes import read_volume
 from medseg.volumes.volume import Volume
 
@@ -56,7 +57,7 @@ def grid_faults(path: str | Path, what: str, grid: Geometry, wanted: Geometry, c
 def _read(path: Path, labels: Labels | None) -> Volume:
     volume = read_volume(path, label=True)
     array = volume.array
-    if path.suffix.lower() in LOSSY:
+    if path.suffix.lower() in LOSSY or is_smeared(array):
         _refuse_smeared(path, array)
     label_map = as_label_map(array, path)
     if labels is not None and labels.is_binary() and is_black_and_white(label_map):
@@ -64,8 +65,9 @@ def _read(path: Path, labels: Labels | None) -> Volume:
     return Volume(label_map, volume.geometry, volume.notes)
 
 
-def _refuse_smeared(path: Path, array: np.ndarray) -> None:
+def _refuse_smeared(path: Path, array: npt.NDArray) -> None:
     values = np.unique(array)
     if len(values) > 2:
-        fix = "export it as PNG from where it was drawn; JPEG changes values at every edge"
-        raise DataError(Fault("E306", "JPEG has smeared the label", fix, "a few values", f"{len(values)} values", path))
+        fix = "export it as PNG from where it was drawn, or let medseg check --fix split the values at the middle"
+        what = "the mask is smeared at its edges (JPEG, or resizing that is not nearest neighbour)"
+        raise DataError(Fault("E306", what, fix, "a few values", f"{len(values)} values", path))

@@ -3,9 +3,11 @@ import csv
 import nibabel as nib
 import numpy as np
 import pytest
+from PIL import Image
 
 from medseg.cases.check_all import check_data_set
 from medseg.cases.layouts import read_data_set
+from medseg.cases.phantoms import write_phantom
 from medseg.cases.repair import write_repaired
 from medseg.errors import DataError
 from medseg.volumes import read_volume
@@ -92,3 +94,48 @@ def test_the_copy_has_a_place_of_its_own(folder, tmp_path):
         with pytest.raises(DataError, match="E503"):
             write_repaired(check, folder, out)
     assert not (folder / "fixed").exists()
+
+
+def resized(mask, resampling):
+    return np.asarray(Image.fromarray(mask).resize((96, 72), resampling))
+
+
+def test_masks_whose_edges_were_smeared(tmp_path):
+    """Split in the middle: at most the pixels of the edge differ from a mask that was never smeared."""
+    root, masks = tmp_path / "data", {}
+    rng = np.random.default_rng(0)
+    for number, suffix in enumerate((".png", ".jpg", ".png")):
+        y, x = np.indices((250, 333))
+        mask = np.where((x - 150) ** 2 + (y - 120 - number) ** 2 < 60**2, 255, 0).astype(np.uint8)
+        masks[number] = resized(mask, Image.Resampling.NEAREST)
+        for kind in ("images", "masks"):
+            (root / kind).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 255, (72, 96)).astype(np.uint8)).save(root / "images" / f"c{number}.png")
+        found = masks[number] if number == 2 else resized(mask, Image.Resampling.BICUBIC)
+        Image.fromarray(found).save(root / "masks" / f"c{number}{suffix}")
+    check = check_data_set(read_data_set(root))
+    assert [(fault.code, fault.case) for fault in check.errors] == [("E306", "c0"), ("E306", "c1")]
+    changes = write_repaired(check, root, tmp_path / "out")
+    assert [(change["case"], change["file"]) for change in changes] == [("c0", "masks/c0.png"), ("c1", "masks/c1.png")]
+    after = check_data_set(read_data_set(tmp_path / "out"))
+    assert after.errors == [] and len(after.cases) == 3
+    for number, each in enumerate(after.cases):
+        repaired = read_volume(each.case.label).array[..., 0].T
+        assert np.mean(repaired != masks[number]) < 0.01
+        assert set(np.unique(repaired)) == {0, 255}
+
+
+def test_a_stack_of_masks_that_was_resized(tmp_path):
+    root = write_phantom("npy_stacks", tmp_path / "data", 3)
+    stack = np.load(root / "y_train.npy")
+    soft = stack.copy()
+    soft[:, 5, 5:9, 0] = (0.25, 0.5, 0.75, 0.4)
+    np.save(root / "y_train.npy", soft)
+    check = check_data_set(read_data_set(root))
+    assert {fault.code for fault in check.errors} == {"E303"}
+    (change,) = write_repaired(check, root, tmp_path / "out")
+    assert change["file"] == "y_train.npy" and "split at 0.5" in change["change"]
+    expected = stack.copy()
+    expected[:, 5, 5:9, 0] = (0, 1, 1, 0)
+    assert np.array_equal(np.load(tmp_path / "out" / "y_train.npy"), expected)
+    assert check_data_set(read_data_set(tmp_path / "out")).errors == []
