@@ -7,7 +7,8 @@ Goals, for CTs of 512 x 512 x 120 voxels of int16 in .nii.gz:
 - each at no more peak memory, above what a process holds that has read a small volume;
 - a random axial slice of a random volume, as a tensor of its own (C, X, Y) for a batch, at least 10 times as quick
   from `CachedSlices` as cut from an item of a ``CacheDataset``, and 100 times as quick as from one of a
-  ``PersistentDataset``.
+  ``PersistentDataset``;
+- the check of a case (image and label) at most 1.5 times the time of reading its two files: unpacking limits it.
 
 The volumes are made here: air at -1000 HU, a body of fat, muscle, lungs and bone, noise of 12 HU throughout, values
 below -1024 cut off, gzip's level 6; how far they shrink is printed. CPU time, one thread, files in the system's page
@@ -32,7 +33,10 @@ from monai.data import CacheDataset, PersistentDataset
 from monai.transforms import Compose, EnsureChannelFirstd, LoadImage, LoadImaged
 
 from medseg.caches import CachedSlices
+from medseg.cases.case import Case
+from medseg.cases.check import check_case
 from medseg.geometry import Geometry
+from medseg.labels import Labels
 from medseg.transforms import ReadImaged
 from medseg.volumes import Volume, read_volume, write_volume
 
@@ -40,6 +44,7 @@ SHAPE = (512, 512, 120)
 SPACING_MM = (0.8, 0.8, 2.5)
 VOLUMES = 4
 NOISE_HU = 12.0
+LABELS = Labels({"background": 0, "bone": 1})
 THEIRS = Compose([LoadImaged("image"), EnsureChannelFirstd("image")])
 OURS = Compose([ReadImaged("image")])
 READERS: dict[str, Callable[[str], Any]] = {
@@ -60,7 +65,7 @@ def main() -> None:
         shrunk = sum(Path(path).stat().st_size for path in paths) / (VOLUMES * np.prod(SHAPE) * 2)
         print(f"{VOLUMES} volumes, {shrunk:.2f} of their size when packed")
         small = write_ct(Path(folder) / "small.nii.gz", (32, 32, 8), 0)
-        rows = [*reading(paths), *memory(small, paths[0]), *slices(paths, Path(folder))]
+        rows = [*reading(paths), *memory(small, paths[0]), *slices(paths, Path(folder)), *checking(Path(folder))]
     for name, value, sense, goal in rows:
         print(f"{name:56s} {value:8.2f}  (goal {sense} {goal})")
     if not all(value <= goal if sense == "<=" else value >= goal for _, value, sense, goal in rows):
@@ -144,6 +149,20 @@ def slices(paths: list[str], folder: Path) -> list[Row]:
         (f"slice, {name} / CachedSlices", _compare({name: names[name], "ours": names["CachedSlices"]}, 7), ">=", goal)
         for name, goal in (("CacheDataset", 10.0), ("PersistentDataset", 100.0))
     ]
+
+
+def checking(folder: Path) -> list[Row]:
+    """What the check of a case adds to reading it."""
+    image = read_volume(folder / "0.nii.gz")
+    label = write_volume(folder / "label.nii.gz", Volume((image.array > 0).astype(np.uint8), image.geometry))
+    case = Case("0", (folder / "0.nii.gz",), label)
+    if check_case(case, LABELS).faults:
+        raise RuntimeError("the check finds faults in a sound case")
+    names = {
+        "check_case": _each(lambda each: check_case(each, LABELS), [case]),
+        "read_volume": _each(lambda each: (read_volume(each.images[0]), read_volume(each.label)), [case]),
+    }
+    return [("check_case / read_volume of both", _compare(names, rounds=5), "<=", 1.5)]
 
 
 def _each(work: Callable[[Any], object], arguments: list[Any]) -> Timed:
