@@ -112,13 +112,14 @@ def check(
     from medseg.cases.layouts import read_data_set
     from medseg.cases.repair import CHANGES, write_repaired
     from medseg.labels import parse_labels
-    from medseg.reports.check_page import findings_by_kind, write_check
+    from medseg.reports.check_page import findings_by_kind, page_folder, write_check
 
     names = None if labels is None else parse_labels(labels)
+    place = page_folder(out, folder)
     found = check_data_set(read_data_set(folder, layout), names)
     for line in findings_by_kind(found):
         typer.echo(line)
-    typer.echo(write_check(found, folder, out / folder.resolve().name))
+    typer.echo(write_check(found, folder, place))
     if fix is not None:
         changes = write_repaired(found, folder, fix)
         typer.echo(f"{len(changes)} repairs, listed in {fix / CHANGES}")

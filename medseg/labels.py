@@ -15,7 +15,8 @@ WHITE = 255  # how most programs store 1 in a picture
 PALETTE = ((230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (0, 114, 178), (213, 94, 0), (204, 121, 167))
 ROUNDING = 1e-3
 SMEAR = 16  # how far JPEG moves 0 and 255 away from an edge
-LEAST_BETWEEN, LEAST_ENDS = 8, 0.8
+LEAST_BETWEEN = 8  # values between 0 and 255 at the edges of a smeared mask
+WIDEST_EDGE = 3  # half of the pixels that such an edge is wide, at most
 HIGHEST = (1 << 31) - 1
 
 
@@ -112,17 +113,25 @@ def as_label_map(array: npt.NDArray, path: str | Path = "", case: str = "") -> n
     return array.astype(np.uint8 if highest < 1 << 8 else np.uint16 if highest < 1 << 16 else np.int32, copy=False)
 
 
-def is_smeared(label_map: npt.NDArray) -> bool:
-    """Whether it was a mask of 0 and 255 once: these fill it, but for eight or more values between at the edges.
+def is_smeared(picture: npt.NDArray, labels: Labels | None = None) -> bool:
+    """Whether a label in a picture (X, Y, pages) was a mask of 0 and 255 once, and has values between at its edges.
 
-    JPEG leaves such masks, and resizing with anything but nearest neighbour.
+    JPEG leaves such masks, and resizing with anything but nearest neighbour. A label map is told from them by values
+    that fill an area, not an edge alone, and by `labels` that name a value between.
     """
-    if label_map.dtype != np.uint8 or label_map.size == 0 or int(label_map.max()) < WHITE - SMEAR:
+    if picture.dtype != np.uint8 or picture.size == 0:
         return False
-    counts = np.bincount(label_map.ravel(), minlength=WHITE + 1)
-    ends = int(counts[: SMEAR + 1].sum() + counts[WHITE - SMEAR :].sum())
-    between = int(np.count_nonzero(counts[1:WHITE]))
-    return between >= LEAST_BETWEEN and ends >= LEAST_ENDS * label_map.size
+    between = (picture > SMEAR) & (picture < WHITE - SMEAR)
+    if not between.any() or np.unique(picture[between]).size < LEAST_BETWEEN:
+        return False
+    if labels is not None and not labels.known_values.isdisjoint(range(SMEAR + 1, WHITE - SMEAR)):
+        return False
+    n_white = int(np.count_nonzero(picture >= WHITE - SMEAR))
+    inner = between
+    for _ in range(WIDEST_EDGE):  # erosion by squares of 3 x 3
+        inner = inner[:-2] & inner[1:-1] & inner[2:]
+        inner = inner[:, :-2] & inner[:, 1:-1] & inner[:, 2:]
+    return n_white >= int(np.count_nonzero(between)) and not inner.any()
 
 
 def is_black_and_white(label_map: npt.NDArray[np.integer]) -> bool:

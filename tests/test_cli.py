@@ -83,3 +83,12 @@ def test_download(medseg, tmp_path, monkeypatch):
     monkeypatch.setitem(DecathlonDataset.md5, "Task09_Spleen", None)
     code, out, _ = medseg("download", "spleen", tmp_path / "data")
     assert (code, out) == (0, f"{tmp_path / 'data' / 'Task09_Spleen'}\n")
+
+
+def test_the_source_is_not_written_into(medseg, folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    before = sorted(folder.rglob("*"))
+    for arguments in ((".",), (folder, "--out", folder / "out")):
+        code, _, err = medseg("check", *arguments)
+        assert code == 3 and "E503" in err
+    assert sorted(folder.rglob("*")) == before

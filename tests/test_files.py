@@ -97,3 +97,17 @@ def test_a_digest_follows_the_content(tmp_path):
     files.write_text(path, "two")
     os.utime(path, ns=(1, 1))
     assert files.digest(path) != first
+
+
+def test_a_digest_follows_content_of_equal_size_and_time(tmp_path):
+    """As a copy that keeps times leaves it (``rsync -t``, ``cp -p``), over the old file or in its place."""
+    path = files.write_text(tmp_path / "a", "one")
+    before, first = path.stat(), files.digest(path)
+    while path.stat().st_ctime_ns == before.st_ctime_ns:  # the system's clock may be coarse
+        path.write_text("two")
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    second = files.digest(path)
+    files.write_text(path, "six")
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert path.stat().st_mtime_ns == before.st_mtime_ns
+    assert len({first, second, files.digest(path)}) == 3

@@ -79,18 +79,32 @@ def test_integers_out_of_range(array):
         as_label_map(array)
 
 
-def test_a_smeared_mask_is_told_from_a_label_map():
+def disc(soft, size=120, radius=35, value=255):
+    """A mask whose edge is `soft` pixels wide."""
+    x, y = np.indices((size, size)) - size / 2
+    inside = np.clip((radius - np.hypot(x, y)) / max(soft, 1e-6) + 0.5, 0, 1)
+    return np.rint(inside * value).astype(np.uint8)[..., None]
+
+
+def test_a_smeared_mask():
+    assert not is_smeared(disc(0))
+    for soft in (1, 2, 4):
+        assert is_smeared(disc(soft)), soft
+    assert is_smeared(disc(2, radius=12))
+    named = Labels({"background": 0, "organ": 1, "other": 128})
+    assert not is_smeared(disc(2), named)
+
+
+def test_label_maps_are_not_taken_for_smeared_masks():
     rng = np.random.default_rng(0)
-    mask = np.zeros(10_000, np.uint8)
-    mask[:3000] = 255
-    assert not is_smeared(mask)
-    mask[:100] = rng.integers(20, 240, 100)
-    assert is_smeared(mask)
-    assert not is_smeared(rng.integers(0, 30, 10_000).astype(np.uint8))  # thirty organs
-    ignored = np.where(mask > 128, 255, 0).astype(np.uint8)
-    ignored[:50] = 1
-    assert not is_smeared(ignored)  # 255 is a value to ignore
-    assert not is_smeared(rng.integers(0, 256, 10_000).astype(np.uint8))  # a picture
+    squares = np.kron(rng.integers(0, 86, (12, 12)), np.ones((10, 10))).astype(np.uint8)[..., None]
+    squares[squares > 80] = 255  # an atlas with a value to ignore
+    assert not is_smeared(squares)
+    assert not is_smeared(np.where(squares > 0, squares, 255).astype(np.uint8))
+    three = np.maximum(disc(2), disc(2, radius=55, value=128))  # a second class between the two, smeared as well
+    assert not is_smeared(three)
+    assert not is_smeared(rng.integers(0, 256, (60, 60, 1)).astype(np.uint8))  # a picture
+    assert not is_smeared(np.zeros((0, 3, 1), np.uint8))
 
 
 def test_a_mask_of_0_and_255():

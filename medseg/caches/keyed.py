@@ -6,6 +6,8 @@ import hashlib
 import json
 import os
 import random
+import shlex
+import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +23,7 @@ from monai.transforms import Compose
 import medseg
 from medseg import files
 from medseg.caches.one_thread import one_thread
+from medseg.caches.source import sources
 from medseg.errors import Fault, MedsegError
 from medseg.seeds import pure_seed
 from medseg.volumes import SECOND_HALVES, digest, is_volume
@@ -30,8 +33,8 @@ from medseg.volumes.member import member_of
 class KeyedDataset(PersistentDataset):
     """MONAI's ``PersistentDataset`` whose entries are keyed by all that they depend on.
 
-    A key holds what the files hold and where they lie, the transforms up to the first random one, and the versions of
-    MONAI, torch and medseg. The folder belongs to the user alone.
+    A key holds what the files hold and where they lie, the transforms up to the first random one with their source, and
+    the versions of MONAI, torch and medseg. The folder belongs to the user alone.
 
     Args:
         data: items whose strings that name files, members of stacks or series are read.
@@ -44,7 +47,7 @@ class KeyedDataset(PersistentDataset):
         entry_format: what an entry looks like, a part of its key; each cache has its own.
 
     Raises:
-        MedsegError: E504, if the cache folder belongs to another user.
+        MedsegError: E504, if the cache folder belongs to another user or others may write to it.
     """
 
     entry_format: Any = None
@@ -52,7 +55,7 @@ class KeyedDataset(PersistentDataset):
     def __init__(self, data: Sequence, transform: Any, cache_dir: str | Path | None = None, seed: int = 0) -> None:
         folder = Path(cache_dir or os.environ.get("MEDSEG_CACHE") or Path.home() / ".cache" / "medseg")
         _private(folder)
-        super().__init__(data, transform, cache_dir=folder, hash_transform=pickle_hashing)
+        super().__init__(data, transform, cache_dir=folder, hash_transform=_hashed)
         self.seed = seed
 
     def __getitem__(self, index: int | tuple[int, int]) -> Any:  # type: ignore[override]
@@ -91,6 +94,12 @@ def epoch_and_place(index: int | tuple[int, int]) -> tuple[int, int]:
     return index if isinstance(index, tuple) else (0, index)
 
 
+def _hashed(steps: list[Any]) -> bytes:
+    """What the transforms are set to, and what they are made of."""
+    text = pickle_hashing(steps) + json.dumps(sources(steps)).encode()
+    return hashlib.blake2b(text, digest_size=20).hexdigest().encode()
+
+
 def _content(value: Any) -> Any:
     """Volumes by content and path (the path goes into the meta data), everything else as it is."""
     if isinstance(value, (list, tuple)):
@@ -116,9 +125,14 @@ def _is_volume_on_disk(path: Path) -> bool:
 
 def _private(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    owner = folder.stat().st_uid
-    if hasattr(os, "getuid") and owner != os.getuid():
-        fix = "choose another cache_dir, or set MEDSEG_CACHE"
+    if not hasattr(os, "getuid"):  # Windows tells neither
+        return
+    status, other = folder.stat(), "choose another cache_dir, or set MEDSEG_CACHE"
+    owner, mode = status.st_uid, stat.S_IMODE(status.st_mode)
+    if owner != os.getuid():
         raise MedsegError(
-            Fault("E504", "the cache folder belongs to another user", fix, str(os.getuid()), str(owner), folder)
+            Fault("E504", "the cache folder belongs to another user", other, str(os.getuid()), str(owner), folder)
         )
+    if mode & 0o022:
+        fix = f"chmod 700 {shlex.quote(str(folder))} if its entries are your own; else {other}"
+        raise MedsegError(Fault("E504", "others may write to the cache folder", fix, "700", f"{mode:o}", folder))

@@ -43,7 +43,8 @@ class CachedSlices(KeyedDataset):
         DataError: E201 or E202 tensors on different grids, E204 no volumes; with `drop_empty` E302 no label, or none
             that holds anything.
         UsageError: E903, if `axis` or `drop_empty` has no such value.
-        MedsegError: E504, if the cache folder belongs to another user; E701, when the disk is full.
+        MedsegError: E504, if the cache folder belongs to another user or others may write to it; E701, when the disk is
+            full.
     """
 
     def __init__(

@@ -34,7 +34,7 @@ class CachedDataset(KeyedDataset):
         keep_mb: how many megabytes of entries stay in memory (in each worker); the rest is read each time.
 
     Raises:
-        MedsegError: E504, if the cache folder belongs to another user.
+        MedsegError: E504, if the cache folder belongs to another user or others may write to it.
     """
 
     entry_format = FORMAT

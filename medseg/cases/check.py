@@ -13,12 +13,17 @@ from isal import isal_zlib
 from medseg.cases.case import Case
 from medseg.errors import DataError, Fault
 from medseg.geometry import Geometry
-from medseg.labels import WHITE, Labels, is_black_and_white
+from medseg.labels import Labels
 from medseg.volumes import Volume, read_volume
 from medseg.volumes.label_map import grid_faults, read_label
+from medseg.volumes.member import member_of
+from medseg.volumes.nifti import n_volumes
 
 AIR_HU = -500  # a CT that holds nothing darker has no air: its intensities were windowed
 FEW_LABELS = 16
+PIECE = 1 << 20
+WHITE_MASK = "W307"  # told once a data set
+WINDOWED, CLIPPED = 2000, 0.002  # HU, and the share of voxels that are at the highest intensity
 SLICE_LETTERS = ("S", "I")
 
 Fingerprint = tuple[tuple[int, ...], int, int]
@@ -73,14 +78,13 @@ def check_case(case: Case, labels: Labels | None = None) -> CheckedCase:
         faults += [_of(note, case) for note in image.notes]
         faults += _intensity_faults(path, image, case)
         faults += grid_faults(path, "an image channel", image.geometry, images[0][1].geometry, case.id)
-    label = _label(case, faults)
-    faults += [_of(note, case) for note in label.notes] if label is not None else []
+    faults += _channel_faults(case) if images else []
+    label = _label(case, labels, faults)
+    notes = label.notes if label is not None else ()
+    faults += [_of(note, case) for note in notes if note.code != WHITE_MASK]
     if label is not None and images:
         faults += grid_faults(case.labels[0], "the label", label.geometry, images[0][1].geometry, case.id)
-    black_and_white = label is not None and is_black_and_white(label.array)
     voxels = _count(label.array) if label is not None else {}
-    if black_and_white and labels is not None and labels.is_binary():
-        voxels = {value // WHITE: count for value, count in voxels.items()}
     faults += _value_faults(case, voxels, labels)
     if not images:
         return CheckedCase(case, tuple(faults), voxels=voxels)
@@ -99,7 +103,7 @@ def check_case(case: Case, labels: Labels | None = None) -> CheckedCase:
         voxels,
         first.geometry.shape[axis],
         0 if label is None or label.array.ndim != 3 else _labelled_slices(label),
-        black_and_white,
+        any(note.code == WHITE_MASK for note in notes),
     )
 
 
@@ -111,11 +115,11 @@ def _read(path: Path, case: Case, faults: list[Fault]) -> Volume | None:
         return None
 
 
-def _label(case: Case, faults: list[Fault]) -> Volume | None:
+def _label(case: Case, labels: Labels | None, faults: list[Fault]) -> Volume | None:
     if not case.labels:
         return None
     try:
-        return read_label(case.labels)
+        return read_label(case.labels, labels)
     except DataError as error:
         faults += [_of(fault, case) for fault in error.faults]
         return None
@@ -135,11 +139,42 @@ def _intensity_faults(path: Path, image: Volume, case: Case) -> list[Fault]:
     lowest, highest = array.min(), array.max()
     if lowest == highest:
         return [Fault("W403", "the image is one single value", "look at it", "a picture", str(lowest), path, case.id)]
-    if case.meta.get("modality") == "CT" and lowest > AIR_HU:
-        fix = "use the original images: Hounsfield units that were cut off do not come back"
-        expected, found = f"air, below {AIR_HU} HU", f"{lowest:g} to {highest:g}"
-        return [Fault("W402", "CT without air: the intensities look windowed", fix, expected, found, path, case.id)]
-    return []
+    return _window_faults(path, array, (float(lowest), float(highest)), case) if _is_ct(path, case) else []
+
+
+def _channel_faults(case: Case) -> list[Fault]:
+    """E204 where a file of several channels holds others than the data set names."""
+    members = [member_of(path) for path in case.images]
+    files = {file for file, index in members if index is not None and file.suffix.lower() in (".nii", ".gz")}
+    faults = []
+    for file in files:
+        named, found = sum(other == file for other, _ in members), n_volumes(file)
+        if named != found:
+            fix = "name all channels in dataset.json, or write the file with those that it names"
+            what = "the file holds other channels than the data set names"
+            faults.append(Fault("E204", what, fix, str(named), str(found), file, case.id))
+    return faults
+
+
+def _is_ct(path: Path, case: Case) -> bool:
+    """Whether the data set says that this channel is CT."""
+    named = [name.strip().casefold() for name in str(case.meta.get("modality", "")).split(",")]
+    place = case.images.index(path)
+    return (named[place] if len(named) == len(case.images) else named[0]) in ("ct", "computed tomography")
+
+
+def _window_faults(path: Path, array: npt.NDArray, limits: tuple[float, float], case: Case) -> list[Fault]:
+    """W402, where a CT has no air, or where many voxels share a highest intensity that no scanner stops at."""
+    lowest, highest = limits
+    clipped = highest < WINDOWED and np.count_nonzero(array == highest) > CLIPPED * array.size
+    if lowest <= AIR_HU and not clipped:
+        return []
+    fix = "use the original images: Hounsfield units that were cut off do not come back"
+    expected, found = (
+        f"air, below {AIR_HU} HU, and no highest value that many voxels share",
+        f"{lowest:g} to {highest:g}",
+    )
+    return [Fault("W402", "CT whose intensities look windowed", fix, expected, found, path, case.id)]
 
 
 def _value_faults(case: Case, voxels: dict[int, int], labels: Labels | None) -> list[Fault]:
@@ -169,9 +204,14 @@ def _value_faults(case: Case, voxels: dict[int, int], labels: Labels | None) -> 
 def _count(label_map: npt.NDArray[np.integer]) -> dict[int, int]:
     """Value to number of voxels; quick where there are few labels, which is nearly always."""
     highest = int(label_map.max())
-    if highest > FEW_LABELS:
+    if highest > FEW_LABELS and label_map.dtype.itemsize > 2:
         values, counts = np.unique(label_map, return_counts=True)
         return {int(value): int(count) for value, count in zip(values, counts, strict=True)}
+    if highest > FEW_LABELS:  # in pieces, because `numpy.bincount` needs eight bytes a voxel
+        flat, total = label_map.ravel(order="K"), np.zeros(highest + 1, np.int64)
+        for start in range(0, flat.size, PIECE):
+            total += np.bincount(flat[start : start + PIECE], minlength=highest + 1)
+        return {int(value): int(total[value]) for value in np.flatnonzero(total)}
     found = {value: int(np.count_nonzero(label_map == value)) for value in range(1, highest + 1)}
     found = {0: label_map.size - sum(found.values())} | found
     return {value: count for value, count in found.items() if count}

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from tqdm import tqdm
 
 from medseg.cases.case import Case
-from medseg.cases.check import CheckedCase, check_case
+from medseg.cases.check import WHITE_MASK, CheckedCase, check_case
 from medseg.cases.layouts import DataSet
 from medseg.errors import DataError, Fault
 from medseg.labels import Labels
@@ -158,17 +158,21 @@ def _black_and_white(checked: Sequence[CheckedCase]) -> list[Fault]:
         return []
     fix = "nothing to do where the task has one label: they are read as 0 and 1"
     count = f"{len(found)} {'case' if len(found) == 1 else 'cases'}"
-    return [Fault("W307", "masks store 1 as 255", fix, "0 and 1", count, found[0].labels[0], found[0].id)]
+    return [Fault(WHITE_MASK, "masks store 1 as 255", fix, "0 and 1", count, found[0].labels[0], found[0].id)]
 
 
 def unlabelled(cases: Sequence[Case]) -> list[Fault]:
-    """W101, where some cases that the data set does not keep apart have no label and others do."""
-    usual = [case for case in cases if "subset" not in case.meta and not case.negative]
+    """W101, where cases that the data set does not keep apart have no label of any kind."""
+    usual = [case for case in cases if "subset" not in case.meta and not case.negative and not case.image_labels]
     without = [case for case in usual if case.label is None]
-    if not without or len(without) == len(usual):
+    if not without:
         return []
     names = ", ".join(case.id for case in without[:5]) + (", …" if len(without) > 5 else "")
-    fix = "nothing, if they are not to be trained on; or add the labels"
+    fix = (
+        "add the labels; without them a trained model can be applied"
+        if len(without) == len(usual)
+        else ("nothing, if they are not to be trained on; or add the labels")
+    )
     return [Fault("W101", f"{len(without)} of {len(usual)} images have no label", fix, found=names,
                   file=without[0].images[0], case=without[0].id)]  # fmt: skip
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from medseg.cases.case import Case
 from medseg.cases.check import CheckedCase
 from medseg.cases.check_all import same_voxels
-from medseg.errors import DataError, Fault
+from medseg.errors import DataError, Fault, UsageError
 from medseg.settings import number, whole_number
 
 SIZES = 3  # small, middle and large labels
@@ -37,8 +37,13 @@ def hold_out(
         DataError: if one of the two sides would be empty.
     """
     number("held_out", fraction, 0.0, 1.0)
-    whole_number("fold", fold, 0)
-    number("(fold + 1) * held_out", (fold + 1) * fraction, 0.0, 1.0 + 1e-9)
+    whole_number("seed", seed, 0)
+    last = math.floor(1 / fraction + 1e-9) - 1
+    if whole_number("fold", fold, 0) > last:
+        expected = f"0 to {last}, as held_out is {fraction:g}"
+        raise UsageError(
+            Fault("E903", "the setting fold has no such value", "choose one of those", expected, str(fold))
+        )
     sizes: dict[str, int] = {}
     for case in cases:
         sizes[case.group] = sizes.get(case.group, 0) + 1

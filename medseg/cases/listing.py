@@ -65,20 +65,34 @@ class Listing:
     def inside(self, folder: Path, name: str) -> Path | None:
         """The full path of what a table in `folder` (relative to `root`) calls `name`.
 
-        None where it leaves the data folder: an absolute path, one with ``..``, or a link that leads out of it.
+        None where it leaves the data folder: an absolute path of elsewhere, one with ``..``, or a link that leads out.
         """
         given = PurePath(name)
-        if given.is_absolute() or ".." in given.parts or not given.parts or "\0" in name:
+        if ".." in given.parts or not given.parts or "\0" in name:
             return None
-        path = folder / given
+        path = self._below_root(given) if given.is_absolute() else folder / given
+        if path is None:
+            return None
         if self._lists(path) and path not in self.links:
             return self.root / path
         real = Path(os.path.realpath(self.root / path))
-        return self.root / path if Path(os.path.realpath(self.root)) in real.parents else None
+        return self.root / path if self._real_root in real.parents else None
 
     def has(self, path: Path) -> bool:
         """Whether a path that `inside` gave exists."""
         return self._lists(path.relative_to(self.root)) or os.path.exists(path)
+
+    def _below_root(self, given: PurePath) -> Path | None:
+        """An absolute path as one relative to `root`; None where it is none of a file below it."""
+        for root in (Path(os.path.abspath(self.root)), self._real_root):
+            if root in given.parents:
+                return Path(given.relative_to(root))
+        real = Path(os.path.realpath(given.parent), given.name)
+        return real.relative_to(self._real_root) if self._real_root in real.parents else None
+
+    @cached_property
+    def _real_root(self) -> Path:
+        return Path(os.path.realpath(self.root))
 
     def _lists(self, path: Path) -> bool:
         return path.name in self._names.get(path.parent, ())

@@ -52,20 +52,21 @@ def split_cases(
     """
     names = Labels(labels)
     data_set = read_data_set(dataset_dir, layout)
+    data_set.subset("labelled")  # refused where there is none
     for fault in unlabelled(data_set.cases):
         logger.warning(fault)
-    used = [case for name in ("labelled", "validate", "test") for case in data_set.subset(name)]
-    checked = joined_copies(refuse_faulty(used, names))
-    kept = [each for each in checked if not (switch("drop_empty", drop_empty) and each.is_empty)]
-    of_subset = {name: [e for e in (checked if name == "test" else kept) if e.case.meta.get("subset") == name]
-                 for name in (None, "validate", "test")}  # fmt: skip
-    train, validate = [each.case for each in of_subset[None]], [each.case for each in of_subset["validate"]]
+    checked = joined_copies(refuse_faulty(data_set.cases, names))
+    drop_empty = switch("drop_empty", drop_empty)
+    kept = [each for each in checked if (each.voxels or each.case.negative) and not (drop_empty and each.is_empty)]
+    sides = {name: [each for each in kept if each.case.meta.get("subset") == name] for name in (None, "validate")}
+    test = [each.case for each in checked if each.voxels and each.case.meta.get("subset") == "test"]
+    train, validate = [each.case for each in sides[None]], [each.case for each in sides["validate"]]
     if not validate:
-        train, validate = hold_out(train, held_out, seed, strata_of(of_subset[None]), fold)
+        train, validate = hold_out(train, held_out, seed, strata_of(sides[None]), fold)
     return {
         "train": [_item(case, "label") for case in train],
         "validate": [_item(case, "reference") for case in validate],
-        "test": [_item(each.case, "reference") for each in of_subset["test"]],
+        "test": [_item(case, "reference") for case in test],
     }
 
 

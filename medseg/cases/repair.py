@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import shutil
 import tempfile
 from dataclasses import replace
@@ -15,9 +16,9 @@ from tqdm import tqdm
 from medseg import files
 from medseg.cases.case import Case
 from medseg.cases.check_all import Check
-from medseg.errors import DataError, Fault
+from medseg.errors import DataError, Fault, MedsegError
 from medseg.geometry import Geometry
-from medseg.labels import LEAST_ENDS, WHITE, is_smeared
+from medseg.labels import WHITE, is_smeared
 from medseg.volumes import Volume, read_volume, write_volume
 from medseg.volumes.label_map import LOSSY, read_label
 from medseg.volumes.member import member_of
@@ -27,6 +28,8 @@ NIFTI = (".nii", ".nii.gz")
 PICTURES = (".png", *LOSSY)
 HALF = 128
 CHANGES = "changes.csv"
+SMEARED, FRACTIONS = "E306", "E303"
+WRITTEN = {"W207": "both forms are the sform now; the qform differed a little", "W209": "written in millimetres"}
 Change = dict[str, str]
 
 
@@ -53,6 +56,14 @@ def write_repaired(check: Check, root: str | Path, out: str | Path) -> list[Chan
     """
     root, out = Path(root), Path(out)
     _refuse_place(root, out)
+    try:
+        return _write(check, root, out)
+    except OSError as error:
+        fix = "free some space, or choose a folder that you may write to"
+        raise MedsegError(Fault("E701", f"cannot write: {error.strerror or error}", fix, file=out)) from error
+
+
+def _write(check: Check, root: Path, out: Path) -> list[Change]:
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.", suffix=".tmp") as temporary:
         copy = Path(temporary) / "whole"
@@ -60,7 +71,8 @@ def write_repaired(check: Check, root: str | Path, out: str | Path) -> list[Chan
         changes: list[Change] = []
         for each in tqdm(check.cases, "repairing", unit="case", disable=None):
             changes += _repair_case(each.case, root, copy)
-            changes += _sharpened(each.case, root, copy, by_name=check.data_set.layout != "csv_pairs")
+            if any(fault.code == SMEARED for fault in each.faults):
+                changes += _sharpened(each.case, root, copy, by_name=check.data_set.layout != "csv_pairs")
         changes += _sharpened_stacks(check, root, copy)
         files.write_csv(copy / CHANGES, changes, ("case", "file", "change"))
         copy.replace(out)
@@ -77,11 +89,14 @@ def _refuse_place(root: Path, out: Path) -> None:
 
 
 def _copy(root: Path, copy: Path, ignored: set[Path]) -> None:
-    def left_out(folder: str, names: list[str]) -> set[str]:
-        here = Path(folder).relative_to(root)
-        return {name for name in names if here / name in ignored}
-
-    shutil.copytree(root, copy, ignore=left_out)
+    """Every regular file but those that belong to no case, with rights of its own."""
+    for here, folders, names in os.walk(root):
+        folder = Path(here).relative_to(root)
+        folders[:] = [name for name in folders if folder / name not in ignored]
+        (copy / folder).mkdir(parents=True, exist_ok=True)
+        for name in names:
+            if folder / name not in ignored and (root / folder / name).is_file():
+                shutil.copyfile(root / folder / name, copy / folder / name)
 
 
 def _repair_case(case: Case, root: Path, copy: Path) -> list[Change]:
@@ -132,15 +147,17 @@ def _sharpened(case: Case, root: Path, copy: Path, by_name: bool) -> list[Change
 
 def _sharpened_stacks(check: Check, root: Path, copy: Path) -> list[Change]:
     """Stacks of masks of 0 and 1 again, where resizing left values between."""
-    members = [(member_of(path), each.case.id) for each in check.cases for path in each.case.labels]
+    fractional = [each.case for each in check.cases if any(fault.code == FRACTIONS for fault in each.faults)]
+    members = [(member_of(path), case.id) for case in fractional for path in case.labels]
     stacks = {file: case for (file, index), case in reversed(members) if index is not None and file.suffix == ".npy"}
     changes = []
     for file, case in stacks.items():
         target = copy / file.relative_to(root)
         stack = np.load(target, allow_pickle=False)
         between = (stack > 0) & (stack < 1)
-        if stack.dtype.kind != "f" or stack.min() < 0 or stack.max() > 1 or not 0 < between.mean() <= 1 - LEAST_ENDS:
-            continue
+        is_mask = stack.dtype.kind == "f" and stack.min() == 0 and stack.max() == 1
+        if not is_mask or np.count_nonzero(between) > np.count_nonzero(stack == 1):
+            continue  # of probabilities nobody knows where to split them
         stream = io.BytesIO()
         np.save(stream, (stack >= 0.5).astype(np.uint8))
         files.write_bytes(target, stream.getvalue())
@@ -166,7 +183,7 @@ def _sound(path: Path) -> tuple[Volume | None, list[str]]:
     finally:
         if right != path:
             right.rename(path)
-    return replace(volume, notes=()), what + [note.what for note in volume.notes]
+    return replace(volume, notes=()), what + [WRITTEN[note.code] for note in volume.notes if note.code in WRITTEN]
 
 
 def _as_label(path: Path, volume: Volume, grid: Geometry | None) -> tuple[Volume, list[str]]:

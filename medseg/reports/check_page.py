@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +44,19 @@ def findings_by_kind(check: Check) -> list[str]:
     return [*lines, f"{count}: {markup.count(errors, 'error')}, {markup.count(warnings, 'warning')}"]
 
 
+def page_folder(out: str | Path, root: str | Path) -> Path:
+    """The folder in `out` for the page of the data set in `root`.
+
+    Raises:
+        DataError: E503, it would lie in the data set, which is not changed.
+    """
+    folder, source = Path(out) / Path(root).resolve().name, Path(root).resolve()
+    if source in (folder.resolve(), *folder.resolve().parents):
+        fix = "say where it should go: --out <another folder>"
+        raise DataError(Fault("E503", "the page would lie in the data set", fix, found=str(out), file=root))
+    return folder
+
+
 def write_check(check: Check, root: str | Path, folder: str | Path) -> Path:
     """Write ``findings.csv`` and ``check.html`` into a folder and return the page's path.
 
@@ -73,7 +87,9 @@ def _relative(file: str | Path, root: Path) -> str:
 
 def _header(check: Check, root: str | Path) -> str:
     errors, warnings = len(check.errors), len(check.faults) - len(check.errors)
-    verdict = "training refuses this folder" if errors else "training takes this folder"
+    labelled = any(case.labels or case.image_labels or case.negative for case in check.data_set.cases)
+    verdict = "training takes this folder" if labelled else "nothing to train on: no labels"
+    verdict = "training refuses this folder" if errors else verdict
     facts = [
         markup.fact("Errors", f"{errors:,}", markup.text(verdict), main=True),
         markup.fact("Warnings", f"{warnings:,}", "worth a look"),
@@ -129,12 +145,19 @@ def _draw(case: Case, labels: Labels | None) -> bytes | None:
         image = read_volume(case.images[0])
     except DataError:
         return None
-    try:
-        label = read_label(case.labels, labels) if case.labels else None
-    except DataError:
-        label = None
+    label = _label(case, labels) if case.labels else None
     placed = None if label is None else _placed(label, image.geometry)
     return draw_case(image, {"label": placed}, _named(labels, placed), title=case.id)
+
+
+def _label(case: Case, labels: Labels | None) -> Volume | None:
+    """The label; of one whose values are refused, where they are not 0; None where it cannot be read."""
+    with suppress(DataError):  # the findings say why, here and below
+        return read_label(case.labels, labels)
+    with suppress(DataError):
+        stored = read_volume(case.labels[0], label=True)
+        return Volume((np.nan_to_num(stored.array) != 0).astype(np.uint8), stored.geometry)
+    return None
 
 
 def _placed(label: Volume, grid: Geometry) -> npt.NDArray[np.integer]:

@@ -27,6 +27,7 @@ from medseg.volumes.member import member_of
 from medseg.volumes.volume import Volume
 
 VERSION = (1, 0)  # of the format; later ones are for structures, and their headers may be of any length
+COLOURS, SMALLEST_PICTURE = (3, 4), 16  # the last axis of a picture in colours, and what its sides have at least
 PACKINGS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # what numpy writes
 # what numpy raises for a header that is no Python literal, or another one
 NOT_A_HEADER = (ValueError, SyntaxError, TypeError, tokenize.TokenError, RecursionError, MemoryError)
@@ -65,7 +66,7 @@ def read_array(path: Path) -> Volume:
 
     Raises:
         DataError: E104 not numpy's, or objects; E101 no such item of a stack; E102 truncated; E105 damaged; E106 too
-            large; E204 too many axes; E205 not numbers.
+            large; E204 too many axes; E205 not numbers, or a picture in colours.
     """
     file, index = member_of(path)
     with _opened(file) as stream:
@@ -152,6 +153,10 @@ def _grid(path: Path, stored: _Stored, index: int | None) -> tuple[int, int, int
     if len(sizes) > 3 or 0 in sizes:
         fix = "store one volume a file, or name one with ::<index>"
         raise DataError(Fault("E204", "not one picture or volume", fix, "2 or 3 axes", str(shape), path))
+    is_short = stored.dtype.kind == "u" and stored.dtype.itemsize <= 2
+    if is_short and len(sizes) == 3 and min(sizes[:2]) >= SMALLEST_PICTURE and sizes[2] in COLOURS:
+        fix = "save it as PNG, or a volume of so few slices as NIfTI"
+        raise DataError(Fault("E205", "a picture in colours", fix, "one number a pixel", str(shape), path))
     packed.refuse_oversize(
         path if index is None else member_of(path)[0], stored.dtype.itemsize * math.prod(sizes), True
     )

@@ -61,6 +61,10 @@ NRRD_SPACES = {
     "las": (-1, 1, 1),
 }
 META_SPACE = (-1, -1, 1)
+# both formats' units of length in small letters, in millimetres; where none is told it is the millimetre
+MILLIMETRES = {"": 1.0, "?": 1.0, "mm": 1.0, "m": 1000.0, "cm": 10.0} | dict.fromkeys(
+    ("um", "\u03bcm", "micron", "microns"), 0.001
+)
 FROM_THE_END = -1
 
 
@@ -69,6 +73,7 @@ class _Header:
     """What a header says of the grid and of the voxels: their file, the byte they begin at (-1: they end with it)."""
 
     geometry: Geometry
+    notes: tuple[Fault, ...]
     dtype: np.dtype
     body: Path
     offset: int
@@ -80,7 +85,7 @@ def read_itk(path: Path) -> Volume:
     header = _header(path)
     content = _content(header, header.dtype.itemsize * math.prod(header.geometry.shape))
     array = content.view(header.dtype).reshape(header.geometry.shape, order="F")
-    return Volume(array.astype(header.dtype.newbyteorder("="), copy=False), header.geometry)
+    return Volume(array.astype(header.dtype.newbyteorder("="), copy=False), header.geometry, header.notes)
 
 
 def itk_geometry(path: Path) -> Geometry:
@@ -130,10 +135,10 @@ def _metaimage(path: Path, start: bytes) -> _Header:
     body = path if name.upper() == "LOCAL" else _beside(path, name)
     skipped = named.end() if body == path else _skipped(path, fields.get("headersize", "0"), is_packed)
     dtype = np.dtype(kind).newbyteorder(">" if is_big else "<")
-    return _Header(_meta_geometry(path, fields, sizes), dtype, body, skipped, is_packed)
+    return _Header(*_meta_geometry(path, fields, sizes), dtype, body, skipped, is_packed)
 
 
-def _meta_geometry(path: Path, fields: dict[str, str], sizes: list[int]) -> Geometry:
+def _meta_geometry(path: Path, fields: dict[str, str], sizes: list[int]) -> tuple[Geometry, tuple[Fault, ...]]:
     n, used = len(sizes), min(len(sizes), 3)
     identity = " ".join(str(float(i == j)) for i in range(n) for j in range(n))
     turn = fields.get("transformmatrix") or fields.get("rotation") or fields.get("orientation") or identity
@@ -145,7 +150,8 @@ def _meta_geometry(path: Path, fields: dict[str, str], sizes: list[int]) -> Geom
     affine = np.eye(4)
     affine[:used, :used] = (axes * spacing[:, None])[:used, :used].T
     affine[:used, 3] = _numbers(path, "Offset", origin, n)[:used]
-    return _grid(path, affine, META_SPACE, sizes)
+    notes = _to_millimetres(path, affine, [fields.get("distanceunits", "")] * 3)
+    return _grid(path, affine, META_SPACE, sizes), notes
 
 
 def _nrrd(path: Path, start: bytes) -> _Header:
@@ -171,10 +177,10 @@ def _nrrd(path: Path, start: bytes) -> _Header:
             raise DataError(packed.truncated(path))
         skipped = skipped if skipped == FROM_THE_END else end.end() + skipped
     dtype = np.dtype(kind).newbyteorder(">" if order == "big" else "<")
-    return _Header(_nrrd_geometry(path, fields, sizes), dtype, body, skipped, encoding != "raw")
+    return _Header(*_nrrd_geometry(path, fields, sizes), dtype, body, skipped, encoding != "raw")
 
 
-def _nrrd_geometry(path: Path, fields: dict[str, str], sizes: list[int]) -> Geometry:
+def _nrrd_geometry(path: Path, fields: dict[str, str], sizes: list[int]) -> tuple[Geometry, tuple[Fault, ...]]:
     space = NRRD_SPACES.get(fields.get("space", "").lower())
     vectors = re.findall(r"none|\([^()]*\)", fields.get("space directions", ""))
     if space is None or not vectors:
@@ -191,7 +197,22 @@ def _nrrd_geometry(path: Path, fields: dict[str, str], sizes: list[int]) -> Geom
     for axis, (vector, _) in enumerate(placed[:3]):
         affine[:3, axis] = _numbers(path, "space directions", vector.strip("()"), 3)
     affine[:3, 3] = _numbers(path, "space origin", fields.get("space origin", "(0,0,0)").strip("()"), 3)
-    return _grid(path, affine, space, [n for _, n in placed])
+    units = re.findall(r'""|[^"\s]+', fields.get("space units", "mm mm mm"))
+    notes = _to_millimetres(path, affine, [unit.strip('"') for unit in units])
+    return _grid(path, affine, space, [n for _, n in placed]), notes
+
+
+def _to_millimetres(path: Path, affine: npt.NDArray[np.float64], units: list[str]) -> tuple[Fault, ...]:
+    """Convert the affine in place from the units along its three world axes; a note says so."""
+    if len(units) != 3 or any(unit.casefold() not in MILLIMETRES for unit in units):
+        expected, found = "mm, cm, m or um", " ".join(units)[:40]
+        raise DataError(Fault("E209", "unknown unit of length", "correct the header", expected, found, path))
+    affine[:3] *= np.array([MILLIMETRES[unit.casefold()] for unit in units])[:, None]
+    others = dict.fromkeys(unit for unit in units if MILLIMETRES[unit.casefold()] != 1.0)
+    if not others:
+        return ()
+    what = f"the unit of length was {' and '.join(others)}: converted to millimetres"
+    return (Fault("W209", what, "write it in millimetres", file=path),)
 
 
 def _grid(path: Path, affine: npt.NDArray[np.float64], space: tuple[int, int, int], sizes: list[int]) -> Geometry:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from medseg.errors import DataError, Fault
 from medseg.geometry import SAME_GRID_VOXELS, Geometry
 from medseg.labels import Labels, as_label_map, is_black_and_white, is_smeared
-from medseg.volumes import read_volume
+from medseg.volumes import PICTURES, read_volume
 from medseg.volumes.volume import Volume
 
 LOSSY = (".jpg", ".jpeg")
@@ -23,7 +23,7 @@ def read_label(paths: str | Path | Sequence[str | Path], labels: Labels | None =
     Args:
         paths: a file, or several on one grid whose labels are joined (masks of the left and of the right lung); where
             two of them label a voxel the higher number counts.
-        labels: what the values mean. A file of 0 and 255 is read as 0 and 1 where the only label is 1.
+        labels: what the values mean. A file of 0 and 255 is read as 0 and 1 where the only label is 1 (and noted: W307).
 
     Raises:
         DataError: what `read_volume` refuses; E301, E303 and E401 values that are no labels; E306 a JPEG that smeared
@@ -41,12 +41,17 @@ def read_label(paths: str | Path | Sequence[str | Path], labels: Labels | None =
 
 
 def grid_faults(path: str | Path, what: str, grid: Geometry, wanted: Geometry, case: str = "") -> list[Fault]:
-    """E201 or E202 where `what`, read from `path`, does not lie on the `wanted` grid, that of its image."""
+    """E201, E202 or E203 where `what`, read from `path`, does not lie on the `wanted` grid, that of its image."""
     if grid.shape != wanted.shape:
         fix = "export both on one grid"
         return [Fault("E201", f"{what} has another shape than its image", fix, str(wanted.shape), str(grid.shape),
                       path, case)]  # fmt: skip
-    if wanted.is_same_grid(grid) or "px" in (grid.unit, wanted.unit):
+    if grid.unit != wanted.unit:
+        units = {"mm": "millimetres", "px": "pixels"}
+        fix = "store both as volumes, or both as pictures: their axes run in other directions"
+        return [Fault("E203", f"{what} has another unit than its image", fix, units[wanted.unit], units[grid.unit],
+                      path, case)]  # fmt: skip
+    if wanted.is_same_grid(grid):
         return []
     apart, limit = grid.displacement_mm(wanted), SAME_GRID_VOXELS * min(wanted.spacing_mm)
     fix = "resample it onto its image's grid, or correct the affine that is wrong"
@@ -57,12 +62,15 @@ def grid_faults(path: str | Path, what: str, grid: Geometry, wanted: Geometry, c
 def _read(path: Path, labels: Labels | None) -> Volume:
     volume = read_volume(path, label=True)
     array = volume.array
-    if path.suffix.lower() in LOSSY or is_smeared(array):
+    if path.suffix.lower() in LOSSY or (path.suffix.lower() in PICTURES and is_smeared(array, labels)):
         _refuse_smeared(path, array)
-    label_map = as_label_map(array, path)
-    if labels is not None and labels.is_binary() and is_black_and_white(label_map):
-        label_map = (label_map != 0).astype(np.uint8)
-    return Volume(label_map, volume.geometry, volume.notes)
+    label_map, notes = as_label_map(array, path), volume.notes
+    if is_black_and_white(label_map):
+        fix = "nothing to do where the task has one label: they are read as 0 and 1"
+        notes += (Fault("W307", "masks store 1 as 255", fix, "0 and 1", file=path),)
+        if labels is not None and labels.is_binary():
+            label_map = (label_map != 0).astype(np.uint8)
+    return Volume(label_map, volume.geometry, notes)
 
 
 def _refuse_smeared(path: Path, array: npt.NDArray) -> None:

@@ -27,6 +27,7 @@ from medseg.volumes.member import member_of
 from medseg.volumes.volume import Volume
 
 FORM_TOLERANCE_MM = 1.0
+ROUNDING_MM = 1e-3  # what single precision leaves of a quaternion, far from the origin
 MILLIMETRES = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}  # NIfTI's unit codes: unknown, metre, millimetre, micron
 UNITS = {1: "metre", 3: "micron"}
 PIXELS = b"medseg: the unit of length is the pixel"  # NIfTI has no code for it
@@ -39,13 +40,14 @@ HEADER_SIZES = tuple(size.to_bytes(4, order) for size in (348, 540) for order in
 
 @dataclass(frozen=True)
 class _Stored:
-    """A header, and where the voxels are: `n_bytes` from `offset` of `body`, whose last voxel ends at `end`."""
+    """A header, and where the voxels are: `n_bytes` from `offset` of `body`, where `n_volumes` end at `end`."""
 
     head: Path
     body: Path
     header: nib.Nifti1Header
     is_packed: bool
     shape: tuple[int, int, int]
+    n_volumes: int
     offset: int
     n_bytes: int
     end: int
@@ -57,17 +59,27 @@ def read_nifti(path: Path) -> Volume:
     packed.refuse_oversize(stored.body, stored.end, stored.is_packed)
     if stored.is_packed:
         with open(stored.body, "rb") as stream:
-            content = packed.read_gzip(stream, stored.body, stored.end)
+            content = packed.read_gzip(stream, stored.body, stored.end)[stored.offset :][: stored.n_bytes]
+        content = content.copy() if stored.n_volumes > 1 else content  # without the others
     else:
-        content = packed.read_raw(stored.body, 0, stored.end)
-    voxels = content[stored.offset : stored.offset + stored.n_bytes].view(stored.header.get_data_dtype())
-    voxels = voxels.reshape(stored.shape, order="F")
+        content = packed.read_raw(stored.body, stored.offset, stored.n_bytes)
+    voxels = content.view(stored.header.get_data_dtype()).reshape(stored.shape, order="F")
     return Volume(_scaled(voxels, stored.header), *_geometry(stored))
 
 
 def nifti_geometry(path: Path) -> Geometry:
     """The grid alone. See `medseg.volumes.read_geometry`."""
     return _geometry(_open(path))[0]
+
+
+def n_volumes(path: Path) -> int:
+    """How many volumes (channels or time points) a file holds. Reads the header alone.
+
+    Raises:
+        DataError: as `read_nifti`.
+    """
+    head, header, _ = _read_header(path)
+    return math.prod(_extent(head, header)[0][3:])
 
 
 def nifti_files(path: Path) -> list[Path]:
@@ -116,6 +128,16 @@ def _of_pair(path: Path, suffix: str) -> Path:
 
 
 def _open(path: Path) -> _Stored:
+    head, header, is_packed = _read_header(path)
+    sizes, offset, n_bytes = _extent(head, header)
+    shape, n_volumes, index = _shape(path, sizes)
+    end, n_bytes = offset + n_bytes, n_bytes // n_volumes
+    body = nifti_files(path)[-1]
+    return _Stored(head, body, header, is_packed, shape, n_volumes, offset + index * n_bytes, n_bytes, end)
+
+
+def _read_header(path: Path) -> tuple[Path, nib.Nifti1Header, bool]:
+    """The file of the header, the header, and whether the file is packed."""
     head, *rest = nifti_files(path)
     with open(head, "rb") as stream:
         start = stream.read(LARGEST_HEADER)
@@ -126,12 +148,7 @@ def _open(path: Path) -> _Stored:
         if is_packed:
             stream.seek(0)
             start = packed.start_of_gzip(stream, head, LARGEST_HEADER)
-    header = _header(head, start, is_pair=bool(rest))
-    sizes, offset, n_bytes = _extent(head, header)
-    shape, n_volumes, index = _shape(path, sizes)
-    end, n_bytes = offset + n_bytes, n_bytes // n_volumes
-    body = rest[0] if rest else head
-    return _Stored(head, body, header, is_packed, shape, offset + index * n_bytes, n_bytes, end)
+    return head, _header(head, start, is_pair=bool(rest)), is_packed
 
 
 def _header(path: Path, start: bytes, is_pair: bool) -> nib.Nifti1Header:
@@ -243,7 +260,7 @@ def _compare_forms(path: Path, sform: Geometry, qform: Geometry) -> list[Fault]:
     if apart > FORM_TOLERANCE_MM:
         limit, found = f"at most {FORM_TOLERANCE_MM} mm apart", f"{apart:.3f} mm"
         raise DataError(Fault("E207", "sform and qform disagree", "keep the right one of the two", limit, found, path))
-    if apart <= SAME_GRID_VOXELS * min(sform.spacing_mm):
+    if apart <= max(SAME_GRID_VOXELS * min(sform.spacing_mm), ROUNDING_MM):
         return []
     what, fix = "sform and qform lie apart: the sform is used", "write the right one of the two as both"
     return [Fault("W207", what, fix, found=f"{apart:.3f} mm", file=path)]

@@ -1,5 +1,9 @@
 """The bytes of voxels, raw or compressed: bounded by what the header promises, every check sum compared.
 
+A header that asks for more than the file can hold is refused before memory is taken: more than its bytes, or than
+`MAX_EXPANSION` times its packed bytes. That stops headers that lie. Deflate reaches 1,032 times, which is less, and a
+label of zeros is packed about as far: an honest header is bounded by `MAX_BYTES` alone, however small its file is.
+
 isal decodes gzip several times as fast as zlib (``tools/bench/io.py``). nibabel stops before the trailer, and SimpleITK
 fills what a truncated stream lacks with zeros: neither notices most damage.
 """

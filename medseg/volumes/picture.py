@@ -26,6 +26,8 @@ from medseg.volumes.volume import Volume
 FORMATS = ("PNG", "JPEG", "TIFF", "GIF", "BMP")  # Pillow knows more, some of which run programs
 DEEP = ("I", "I;16", "I;16B", "I;16L", "I;16N", "F")  # Pillow's modes of more than 8 bits
 READ_MODES = ("1", "L", "P", "RGB", *DEEP)
+SCALES = {"L;2": 85, "L;4": 17}  # what Pillow multiplies grey values of 2 and 4 bits by
+BAND_PIXELS = 1 << 20  # decoded pixels are copied, and turned into other kinds, in bands of about so many
 BITS, COLOUR_MODEL, NUMBER_KIND = 258, 262, 339  # TIFF's tags
 WHITE_IS_ZERO = 0
 # what Pillow raises for damage
@@ -36,7 +38,7 @@ def read_picture(path: Path, label: bool = False) -> Volume:
     """Read a picture: (X, Y, pages), or (3, X, Y, pages) where it has colours. See `medseg.volumes.read_volume`.
 
     EXIF rotation is applied; a transparency channel is dropped; colours that are all grey become one grey value. With
-    `label`, the indices of a palette are the values.
+    `label`, the indices of a palette are the values. Grey values of 2 and 4 bits are as stored.
 
     Raises:
         DataError: E102 or E105 damaged, E104 not a picture, E106 too large, E204 an animation, E205 colours of more
@@ -46,14 +48,9 @@ def read_picture(path: Path, label: bool = False) -> Volume:
         n_pages = _pages(path, picture)
         if picture.format == "PNG":
             picture.verify()  # the check sums
-    with _opened(path) as picture:
-        pages = [_page(path, picture, index, label) for index in range(n_pages)]
-    if len({page.shape for page in pages}) != 1:
-        found = " and ".join(sorted({"colours" if page.ndim == 3 else "grey" for page in pages}))
-        raise DataError(Fault("E206", "the pages differ in colour", "save one file a page", "one kind", found, path))
-    array = np.stack(pages)
-    if array.ndim == 4 and not (array != array[..., :1]).any():
-        array = array[..., 0]
+    array = _pixels(path, n_pages, label)
+    if array.ndim == 4 and all(np.array_equal(array[..., 0], array[..., other]) for other in (1, 2)):
+        array = array[..., 0].copy()
     if label and array.ndim == 4:
         fix = "write each label as one grey value, or as a picture with a palette"
         raise DataError(Fault("E305", "a label in colours", fix, "one number a pixel", "red, green, blue", path))
@@ -110,24 +107,47 @@ def _pages(path: Path, picture: Image.Image) -> int:
     return n_pages
 
 
-def _page(path: Path, picture: Image.Image, index: int, label: bool) -> npt.NDArray:
-    """One page as (Y, X) or (Y, X, 3)."""
+def _pixels(path: Path, n_pages: int, label: bool) -> npt.NDArray:
+    """All pages as (pages, Y, X) or (pages, Y, X, 3)."""
+    array = np.empty(0)
+    with _opened(path) as picture:
+        for index in range(n_pages):
+            top = 0
+            for band in _bands(path, picture, index, label):
+                if not array.size:
+                    array = np.empty((n_pages, picture.height, *band.shape[1:]), band.dtype)
+                if array.shape[2:] != band.shape[1:]:
+                    fix, found = "save one file a page", "colours and grey"
+                    raise DataError(Fault("E206", "the pages differ in colour", fix, "one kind", found, path))
+                array = array.astype(np.result_type(array, band), copy=False)  # pages may differ in depth
+                array[index, top : top + len(band)] = band
+                top += len(band)
+    return array
+
+
+def _bands(path: Path, picture: Image.Image, index: int, label: bool) -> Iterator[npt.NDArray]:
+    """One page from the top, in pieces of (rows, X) or (rows, X, 3)."""
     size = picture.size
     picture.seek(index)
     if picture.size != size:
         found = f"{size} and {picture.size}"
         raise DataError(Fault("E206", "the pages differ in size", "save one file a page", "one size", found, path))
     tags: Mapping[int, Any] = getattr(picture, "tag_v2", {})
-    _refuse_model(path, picture, tags)
-    page = ImageOps.exif_transpose(picture)
-    if page.mode == "LA" or (page.mode == "PA" and label):
-        page = page.getchannel(0)
-    elif page.mode in ("RGBA", "RGBX") or (page.mode in ("P", "PA") and not label):
-        page = page.convert("RGBA").convert("RGB")
-    if page.mode not in READ_MODES:
-        fix = "convert it to RGB, or to grey"
-        raise DataError(Fault("E205", "colours of a model that is not read", fix, "grey or RGB", page.mode, path))
-    return _as_stored(np.asarray(page), tags)
+    packings = _packings(picture)
+    _refuse_model(path, picture, tags, packings)
+    scale = next((SCALES[packing[:3]] for packing in packings if packing[:3] in SCALES), 1)
+    ImageOps.exif_transpose(picture, in_place=True)  # decodes it
+    n_rows = max(BAND_PIXELS // picture.width, 1)
+    for top in range(0, picture.height, n_rows):
+        band = picture.crop((0, top, picture.width, min(top + n_rows, picture.height)))
+        if band.mode == "LA" or (band.mode == "PA" and label):
+            band = band.getchannel(0)
+        elif band.mode in ("RGBA", "RGBX") or (band.mode in ("P", "PA") and not label):
+            band = band.convert("RGBA").convert("RGB")
+        if band.mode not in READ_MODES:
+            fix = "convert it to RGB, or to grey"
+            raise DataError(Fault("E205", "colours of a model that is not read", fix, "grey or RGB", band.mode, path))
+        yield _as_stored(np.asarray(band) // scale if scale != 1 else np.asarray(band), tags)
 
 
 def _as_stored(array: npt.NDArray, tags: Mapping[int, Any]) -> npt.NDArray:
@@ -140,11 +160,15 @@ def _as_stored(array: npt.NDArray, tags: Mapping[int, Any]) -> npt.NDArray:
     return array.astype(array.dtype.newbyteorder("="), copy=False)
 
 
-def _refuse_model(path: Path, picture: Image.Image, tags: Mapping[int, Any]) -> None:
-    """Refuse what Pillow would read as something else: colours of 16 bits lose 8, inverted grey stays inverted."""
+def _packings(picture: Image.Image) -> list[str]:
+    """Pillow's names for how the pixels are stored; decoding forgets them."""
     packings = [tile[3] for tile in getattr(picture, "tile", []) if tile[3]]
-    modes = [packing if isinstance(packing, str) else packing[0] for packing in packings]
-    if picture.mode not in DEEP and any(";16" in str(mode) for mode in modes):
+    return [str(packing if isinstance(packing, str) else packing[0]) for packing in packings]
+
+
+def _refuse_model(path: Path, picture: Image.Image, tags: Mapping[int, Any], packings: list[str]) -> None:
+    """Refuse what Pillow would read as something else: colours of 16 bits lose 8, inverted grey stays inverted."""
+    if picture.mode not in DEEP and any(";16" in packing for packing in packings):
         fix = "save it with 8 bits a colour, or as grey values"
         raise DataError(Fault("E205", "colours of 16 bits would lose half of them", fix, "8 bits", "16 bits", path))
     if picture.mode in DEEP and tags.get(COLOUR_MODEL) == WHITE_IS_ZERO:
@@ -154,5 +178,5 @@ def _refuse_model(path: Path, picture: Image.Image, tags: Mapping[int, Any]) -> 
 
 def _too_large(path: Path, found: str) -> Fault:
     fix = "make it smaller; if it really is this large, raise PIL.Image.MAX_IMAGE_PIXELS"
-    expected = f"at most {Image.MAX_IMAGE_PIXELS} pixels a page, {packed.MAX_BYTES} bytes in all"
+    expected = f"at most {Image.MAX_IMAGE_PIXELS} pixels and {packed.MAX_BYTES} bytes in all pages"
     return Fault("E106", "the header asks for too much memory", fix, expected, found, path)

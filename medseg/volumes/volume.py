@@ -17,7 +17,7 @@ class Volume:
     Attributes:
         array: (X, Y, Z), the `geometry.shape`, or (3, X, Y, Z) for a picture in colours.
         geometry: its grid.
-        notes: what reading had to decide or to convert, as warnings (``W207``).
+        notes: what reading had to decide or to convert, as warnings (``W207``, ``W209``).
     """
 
     array: npt.NDArray

@@ -5,6 +5,7 @@ import pytest
 from monai.transforms import Compose
 
 from medseg.caches.keyed import KeyedDataset
+from medseg.errors import MedsegError
 from medseg.transforms import ReadImaged
 
 
@@ -46,3 +47,17 @@ def test_a_case_named_like_a_folder_or_a_file_of_another_kind_is_no_volume(key, 
     assert key({"case": "liver", "notes": "notes.txt"}) == first
     (tmp_path / "notes.txt").write_text("other")
     assert key({"case": "liver", "notes": "notes.txt"}) != first
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o775, 0o1777, 0o702])
+def test_a_folder_that_others_may_write_to_is_refused(key, tmp_path, mode):
+    """Whoever writes there decides what is trained on."""
+    folder = tmp_path / "cache"
+    folder.mkdir()
+    folder.chmod(mode)
+    with pytest.raises(MedsegError, match=r"E504.*chmod 700 .*cache") as caught:
+        key({})
+    assert caught.value.faults[0].found == f"{mode:o}"
+    for mended in (0o700, 0o755):
+        folder.chmod(mended)
+        assert key({})

@@ -325,3 +325,34 @@ def variant(path, array, affine, number):
     path = path.with_name(path.name + suffix)
     stored.to_filename(path.with_name(path.name.lower()))
     return path.with_name(path.name.lower()).rename(path)
+
+
+def test_a_volume_with_a_mask_that_is_a_picture(tmp_path, save):
+    """Their axes run in other directions: a square slice and its own mask would be turned against each other."""
+    image = image_of(0)[:8, :8, :1]
+    save(tmp_path / "images" / "c0.nii.gz", image, AFFINE)
+    (tmp_path / "masks").mkdir()
+    Image.fromarray(np.triu(np.ones((8, 8), np.uint8))).save(tmp_path / "masks" / "c0.png")
+    assert ("E203", "c0") in codes(tmp_path, BINARY)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "modality", "windowed"),
+    [
+        (-1000, 1500, "CT", False),
+        (-1000, 150, "CT", True),
+        (-160, 240, "ct", True),
+        (-600, 600, "Computed Tomography", True),
+        (-160, 240, "CT, PET", True),
+        (-160, 240, "PET, CT", False),
+    ],
+)
+def test_windowed_ct(save, tmp_path, low, high, modality, windowed):
+    """Noise of one tissue, bone and air in an image that a window has cut at one end or at both."""
+    rng = np.random.default_rng(0)
+    image = np.concatenate([rng.normal(-990, 8, 4000), rng.normal(40, 20, 6000), rng.normal(700, 250, 1000)])
+    paths = [save(tmp_path / f"{n}.nii", np.clip(image, low, high).astype(np.int16).reshape(20, 22, 25)) for n in "ab"]
+    n_channels = modality.count(",") + 1
+    found = check_case(Case("w", tuple(paths[:n_channels]), meta={"modality": modality})).faults
+    assert [(fault.code, fault.file) for fault in found] == ([("W402", paths[0])] if windowed else
+                                                            [("W402", paths[1])] if n_channels == 2 else [])  # fmt: skip

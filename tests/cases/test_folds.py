@@ -71,6 +71,14 @@ def test_folds_hold_out_every_case_once(n, per_group, folds):
 def test_there_are_that_many_folds(fold):
     with pytest.raises(UsageError, match="E903"):
         hold_out(cases(20), 0.2, 0, fold=fold)
+    with pytest.raises(UsageError, match=r"E903.*0 to 2, as held_out is 0\.3"):
+        hold_out(cases(20), 0.3, 0, fold=3)
+
+
+@pytest.mark.parametrize("seed", [-1, "x", 0.5, None])
+def test_a_seed_is_a_whole_number(seed):
+    with pytest.raises(UsageError, match="E903"):
+        hold_out(cases(20), 0.2, seed)
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -1,4 +1,5 @@
 import csv
+import os
 
 import nibabel as nib
 import numpy as np
@@ -139,3 +140,32 @@ def test_a_stack_of_masks_that_was_resized(tmp_path):
     expected[:, 5, 5:9, 0] = (0, 1, 1, 0)
     assert np.array_equal(np.load(tmp_path / "out" / "y_train.npy"), expected)
     assert check_data_set(read_data_set(tmp_path / "out")).errors == []
+
+
+def test_what_is_no_regular_file_is_left_out(folder, tmp_path):
+    (folder / "images" / "gone.txt").symlink_to(tmp_path / "nowhere")
+    os.mkfifo(folder / "pipe")
+    for path in (folder / "images", folder):
+        path.chmod(0o555)
+    write_repaired(check_data_set(read_data_set(folder)), folder, tmp_path / "out")
+    for path in (folder, folder / "images"):
+        path.chmod(0o755)
+    assert not (tmp_path / "out" / "pipe").exists() and not (tmp_path / "out" / "images" / "gone.txt").is_symlink()
+    assert (tmp_path / "out" / "images").stat().st_mode & 0o200
+
+
+def test_label_maps_and_probabilities_are_no_smeared_masks(tmp_path):
+    """An atlas stored as a picture, and soft labels that nobody knows where to split, stay as they are."""
+    root, rng = tmp_path / "data", np.random.default_rng(0)
+    atlas = np.kron(rng.integers(0, 86, (8, 8)), np.ones((10, 10))).astype(np.uint8)
+    atlas[:10, :10] = 255
+    for kind, array in (("images", rng.integers(0, 255, atlas.shape).astype(np.uint8)), ("masks", atlas)):
+        (root / kind).mkdir(parents=True)
+        Image.fromarray(array).save(root / kind / "a.png")
+    check = check_data_set(read_data_set(root))
+    assert check.errors == [] and write_repaired(check, root, tmp_path / "out") == []
+    stacks = write_phantom("npy_stacks", tmp_path / "stacks", 3)
+    soft = np.load(stacks / "y_train.npy") * rng.uniform(0.1, 0.9, (3, 40, 40, 1))
+    np.save(stacks / "y_train.npy", soft)
+    check = check_data_set(read_data_set(stacks))
+    assert check.errors and write_repaired(check, stacks, tmp_path / "same") == []

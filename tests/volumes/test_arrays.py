@@ -98,6 +98,38 @@ def test_arrays_that_are_no_volume(tmp_path, code_of, array, code):
     assert code_of(tmp_path / "a.npz") == code
 
 
+@pytest.mark.parametrize("n", [3, 4])
+@pytest.mark.parametrize("dtype", ["u1", "u2", ">u2"])
+def test_pictures_in_colours_are_not_volumes_of_three_slices(tmp_path, code_of, dtype, n):
+    pictures = some((2, 16, 17, n), dtype)
+    np.save(tmp_path / "x.npy", pictures)
+    np.save(tmp_path / "a.npy", pictures[0])
+    np.savez(tmp_path / "a.npz", pictures[0])
+    for name in ("x.npy::1", "a.npy", "a.npz"):
+        assert code_of(tmp_path / name) == "E205"
+        with pytest.raises(DataError, match=r"E205.*PNG"):
+            read_geometry(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype"),
+    [
+        ((16, 17, 3), "i2"),
+        ((16, 17, 3), "f4"),
+        ((16, 17, 3), "?"),
+        ((15, 17, 3), "u1"),
+        ((17, 15, 4), "u1"),
+        ((16, 17, 2), "u1"),
+        ((16, 17, 5), "u1"),
+        ((3, 16, 17), "u1"),
+        ((16, 3, 17), "u1"),
+    ],
+)
+def test_thin_volumes_are_not_taken_for_pictures_in_colours(tmp_path, shape, dtype):
+    np.save(tmp_path / "a.npy", some(shape, dtype))
+    assert np.array_equal(read_volume(tmp_path / "a.npy").array, some(shape, dtype))
+
+
 class Trap:
     def __reduce__(self):
         return (pytest.fail, ("a pickle was loaded",))

@@ -154,9 +154,45 @@ def test_nrrd_with_windows_line_ends_and_bytes_before_the_voxels(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("units", "factors", "named"),
+    [
+        (b'"cm" "cm" "cm"', (10, 10, 10), "cm"),
+        (b'"m" "m" "m"', (1000, 1000, 1000), "m"),
+        (b'"um" "um" "um"', (0.001, 0.001, 0.001), "um"),
+        ('"\N{MICRO SIGN}m" '.encode() * 3, (0.001, 0.001, 0.001), "\N{MICRO SIGN}m"),
+        (b'"microns" "microns" "microns"', (0.001, 0.001, 0.001), "microns"),
+        (b'"mm" "CM" ""', (1, 10, 1), "CM"),
+        (b'"mm" "mm" "mm"', (1, 1, 1), None),
+        (b"mm mm mm", (1, 1, 1), None),
+    ],
+)
+def test_units_of_nrrd_become_millimetres_along_each_axis_of_space(tmp_path, units, factors, named):
+    path = tmp_path / "a.nrrd"
+    path.write_bytes(nrrd(b"RAS", space_units=units) + b"\n" + some("i2").tobytes("F"))
+    volume = read_volume(path)
+    affine = np.array([[0.5, 0, 0, 1], [0.1, 0.75, 0.2, 2], [0, 0, 2, 3]])
+    expected = [[number * factor for number in row] for row, factor in zip(affine, factors, strict=True)]
+    assert np.allclose(volume.geometry.affine[:3], expected, rtol=1e-12, atol=0)
+    assert [(note.code, note.file) for note in volume.notes] == ([("W209", path)] if named else [])
+    assert all(f"{named}: converted to millimetres" in note.what for note in volume.notes)
+
+
+@pytest.mark.parametrize(("unit", "factor"), [(b"um", 0.001), (b"mm", 1), (b"cm", 10), (b"?", 1)])
+def test_units_of_metaimage_become_millimetres(tmp_path, unit, factor):
+    path = tmp_path / "a.mha"
+    path.write_bytes(meta(DistanceUnits=unit) + some("i2").tobytes("F"))
+    volume = read_volume(path)
+    assert volume.geometry.spacing_mm == pytest.approx((0.5 * factor, 0.75 * factor, 2 * factor))
+    assert np.allclose(volume.geometry.affine[:3, 3], [-1 * factor, -2 * factor, 3 * factor], rtol=1e-12, atol=0)
+    assert [note.code for note in volume.notes] == ([] if factor == 1 else ["W209"])
+
+
+@pytest.mark.parametrize(
     ("changes", "code"),
     [
         ({"space": b"scanner-xyz"}, "E208"),
+        ({"space_units": b'"furlong" "mm" "mm"'}, "E209"),
+        ({"space_units": b'"mm" "mm"'}, "E209"),
         ({"space": b""}, "E208"),
         ({"space_directions": b""}, "E208"),
         ({"encoding": b"ascii"}, "E104"),
@@ -208,6 +244,7 @@ def test_nrrd_headers_that_are_refused(tmp_path, code_of, changes, code):
         ({"ElementSpacing": b"0.5 -1 2"}, "E209"),
         ({"ElementSpacing": b""}, "E209"),
         ({"Offset": b"1 2"}, "E209"),
+        ({"DistanceUnits": b"furlong"}, "E209"),
         ({"DimSize": b"5 42"}, "E104"),
         ({"ElementSpacing": b"0.5 nan 2"}, "E209"),
         ({"TransformMatrix": b"1 0 0 1 0 0 0 0 1"}, "E209"),

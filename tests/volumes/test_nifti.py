@@ -11,6 +11,7 @@ import pytest
 from medseg.errors import DataError
 from medseg.geometry import Geometry
 from medseg.volumes import Volume, packed, read_geometry, read_volume, write_volume
+from medseg.volumes.nifti import n_volumes
 
 SHAPE = (5, 6, 7)
 OBLIQUE = np.array([[0.6, -0.3, 0.1, -90.5], [0.25, 0.8, -0.2, 120.25], [-0.05, 0.2, 2.4, -33.3], [0, 0, 0, 1.0]])
@@ -359,6 +360,17 @@ def test_the_cap_can_be_raised(tmp_path, monkeypatch, code_of):
     assert read_volume(path).array.shape == SHAPE
 
 
+@pytest.mark.parametrize(("shape", "n"), [((3, 4), 1), ((3, 4, 5), 1), ((3, 4, 5, 2), 2), ((3, 4, 5, 2, 3), 6)])
+def test_how_many_volumes_a_file_holds(tmp_path, monkeypatch, shape, n):
+    image = nib.Nifti1Image(np.zeros(shape, np.uint8), np.eye(4))
+    for name in ("a.nii", "a.nii.gz"):
+        nib.save(image, tmp_path / name)
+    nib.save(nib.Nifti1Pair(image.dataobj, image.affine), tmp_path / "a.hdr")
+    monkeypatch.setattr(packed, "MAX_BYTES", 0)  # the voxels are not read
+    for name in ("a.nii", "a.nii.gz", "a.hdr", "a.img", "a.nii::0", "a.nii.gz::99"):
+        assert n_volumes(tmp_path / name) == n, name
+
+
 def test_one_channel_of_several(tmp_path):
     """As nibabel reads it; packed and not; the grid is that of each."""
     array = np.arange(3 * 4 * 5 * 2, dtype=np.int16).reshape(3, 4, 5, 2)
@@ -369,6 +381,8 @@ def test_one_channel_of_several(tmp_path):
             found = read_volume(f"{tmp_path / name}::{channel}")
             assert np.array_equal(found.array, array[..., channel])
             assert found.geometry.shape == (3, 4, 5) == read_geometry(f"{tmp_path / name}::{channel}").shape
+            kept = found.array if found.array.base is None else found.array.base
+            assert kept.nbytes == found.array.nbytes  # the other channel is not kept in memory
         with pytest.raises(DataError, match=r"E101.*below 2.*found 2"):
             read_volume(f"{tmp_path / name}::2")
         with pytest.raises(DataError, match=r"E204.*::<number>"):

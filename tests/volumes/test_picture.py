@@ -1,5 +1,6 @@
 import io
 import struct
+import tracemalloc
 import zlib
 
 import numpy as np
@@ -100,6 +101,48 @@ def test_a_transparent_palette_makes_no_noise(tmp_path, recwarn):
     picture.save(tmp_path / "a.png", transparency=bytes([0, 128, 255]))
     assert read_volume(tmp_path / "a.png").array[:, 0, 0, 0].tolist() in ([10, 20, 30], [200, 0, 0], [0, 0, 250])
     assert not recwarn.list
+
+
+@pytest.mark.parametrize("bits", [2, 4])
+def test_grey_values_of_2_and_4_bits_are_as_stored(tmp_path, bits):
+    values = np.arange(WIDTH * HEIGHT).reshape(HEIGHT, WIDTH) % (1 << bits)
+    rows = [int("".join(f"{value:0{bits}b}" for value in row).ljust(32, "0"), 2).to_bytes(4, "big") for row in values]
+    rows = [row[: -(-WIDTH * bits // 8)] for row in rows]
+    (tmp_path / "a.png").write_bytes(png(bits, 0, b"".join(b"\0" + row for row in rows), 0))
+    strip = b"".join(rows)
+    for model in (1, 0):  # black is 0, white is 0
+        (tmp_path / f"{model}.tif").write_bytes(tiff(bits, model, strip))
+    for is_label in (False, True):
+        for name, expected in (("a.png", values), ("1.tif", values), ("0.tif", (1 << bits) - 1 - values)):
+            found = read_volume(tmp_path / name, is_label).array
+            assert found.dtype == np.uint8
+            assert np.array_equal(found, xy(expected)), name
+
+
+def tiff(bits, model, strip):
+    """A TIFF by hand: width, height, bits, no packing, model of colours, and where the one strip is."""
+    tags = (
+        (256, WIDTH),
+        (257, HEIGHT),
+        (258, bits),
+        (259, 1),
+        (262, model),
+        (273, 8),
+        (278, HEIGHT),
+        (279, len(strip)),
+    )
+    strip += b"\0" * (len(strip) % 2)
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags)
+    return struct.pack("<2sHI", b"II", 42, 8 + len(strip)) + strip + struct.pack("<H", len(tags)) + entries + bytes(4)
+
+
+def test_pages_of_different_depth_keep_their_values(tmp_path):
+    with tifffile.TiffWriter(tmp_path / "a.tif") as writer:
+        for page in (grey(), grey("u2", 65535)):
+            writer.write(page, photometric="minisblack")
+    found = read_volume(tmp_path / "a.tif").array
+    assert np.array_equal(found[..., 0].T, grey())
+    assert np.array_equal(found[..., 1].T, grey("u2", 65535))
 
 
 def test_sixteen_bits_of_a_png(tmp_path):
@@ -294,6 +337,37 @@ def test_headers_that_ask_for_too_much(tmp_path, code_of, monkeypatch):
         read_volume(tmp_path / "huge.png")
     monkeypatch.setattr(packed, "MAX_BYTES", WIDTH * HEIGHT - 1)
     assert code_of(tmp_path / "a.tif") == "E106"
+
+
+def test_a_page_and_all_pages_have_their_limits(tmp_path, code_of, monkeypatch):
+    """Pillow's for the pixels of one, ours for the bytes of all; before anything is decoded."""
+    pages = np.stack([grey()] * 3)
+    tifffile.imwrite(tmp_path / "a.tif", pages, photometric="minisblack")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", pages[0].size)
+    monkeypatch.setattr(packed, "MAX_BYTES", pages.nbytes)
+    assert read_volume(tmp_path / "a.tif").geometry.shape == (WIDTH, HEIGHT, 3)
+    monkeypatch.setattr(Image.Image, "load", lambda self: pytest.fail("decoded"))
+    monkeypatch.setattr(packed, "MAX_BYTES", pages.nbytes - 1)
+    with pytest.raises(DataError, match=r"E106.*3 pages"):
+        read_geometry(tmp_path / "a.tif")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", pages[0].size - 1)
+    assert code_of(tmp_path / "a.tif") == "E106"
+    with pytest.raises(DataError, match=f"{WIDTH} x {HEIGHT} pixels"):
+        read_geometry(tmp_path / "a.tif")
+
+
+def test_a_large_picture_takes_less_than_twice_its_size(tmp_path):
+    """Of numpy's and Python's memory; Pillow holds the decoded picture once beside it."""
+    rows = np.random.default_rng(0).integers(0, 255, (2048, 2050, 3)).astype(np.uint8)
+    Image.fromarray(rows).save(tmp_path / "a.bmp")
+    tracemalloc.start()
+    try:
+        array = read_volume(tmp_path / "a.bmp").array
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 2 * rows.nbytes
+    assert np.array_equal(array[..., 0].T, rows)
 
 
 def test_the_limit_is_pillows_own(tmp_path, code_of, monkeypatch):

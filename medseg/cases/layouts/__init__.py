@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -36,13 +37,15 @@ from medseg.volumes import is_volume
 from medseg.volumes.member import member_of
 
 # A layout is a module with `LOOKS_LIKE`, `matches(listing)` and `find(listing)`; where the data set says or is known to
-# say what its label values mean, also `labels(listing)` or `LABELS`.
+# say what its label values mean, also `labels(listing)` or `LABELS`; where it reads tables, `tables(listing)`. A plain
+# one says in `image_sets(listing)` which labelled images it would read, so that none are dropped without a word.
 NAMED: tuple[ModuleType, ...] = (
     bids, chest_xray_masks, chest_xray_pneumonia, drive, finding_lungs, isic2018, lits, liver_folders, montgomery, msd,
     nih_chest_xray, nnunet, npy_stacks, nrrd_pairs, promise12,
 )  # fmt: skip
 PLAIN: tuple[ModuleType, ...] = (csv_pairs, flat)  # where no layout with a name of its own is found, the first of these
 NOT_IN_NAMES = ("/", "\\", "\0", "\n", "\r")
+SHOWN = 20  # faults of one kind, where more would say the same
 SUBSETS = ("labelled", "validate", "test", "images")
 
 
@@ -113,7 +116,7 @@ def read_data_set(folder: str | Path | None, layout: str | None = None) -> DataS
     if not cases:
         raise _no_layout(listing, "no images were found in the data folder")
     _refuse_ids(cases)
-    ignored = _ignored(listing, cases)
+    ignored = _ignored(module, listing, cases)
     in_order = dict(sorted(ignored.items(), key=lambda item: natural_key(str(item[0]))))
     return DataSet(_name(module), cases, _labels(module, listing), in_order)
 
@@ -123,12 +126,21 @@ def _recognised(listing: Listing) -> ModuleType:
     found = found or [layout for layout in PLAIN if layout.matches(listing)][:1]
     if not found:
         raise _no_layout(listing, "no data set of a known layout was found in the data folder")
+    if len(found) == 1 and found[0] in NAMED:
+        found += _left_alone(found[0], listing)
     if len(found) > 1:
-        names = "; ".join(f"{_name(layout)}: {layout.LOOKS_LIKE}" for layout in found)
-        what = "the data folder fits several layouts"
-        fix = f"point dataset_dir at one data set, or say which: layout={_name(found[0])}"
+        what, names = "the data folder fits several layouts", ", ".join(map(_name, found))
+        fix = f"point dataset_dir at one data set, or say which: layout={_name(found[0])}; they are:{_lines(found)}"
         raise DataError(Fault("E609", what, fix, "one data set", names, listing.root))
     return found[0]
+
+
+def _left_alone(named: ModuleType, listing: Listing) -> list[ModuleType]:
+    """The plain layouts with labelled images of which the named one uses none: those of a second data set."""
+    sets = {layout: layout.image_sets(listing) for layout in PLAIN if layout.matches(listing)}
+    used = _used(named.find(listing)) if any(sets.values()) else set()
+    return [layout for layout, found in sets.items()
+            if any(images and used.isdisjoint(map(str, images)) for images in found)]  # fmt: skip
 
 
 def _named(layout: str, listing: Listing) -> ModuleType:
@@ -147,6 +159,10 @@ def _name(module: ModuleType) -> str:
     return module.__name__.rsplit(".", 1)[-1]
 
 
+def _lines(layouts: Iterable[ModuleType]) -> str:
+    return "".join(f"\n  {_name(layout)}: {layout.LOOKS_LIKE}" for layout in layouts)
+
+
 def _labels(module: ModuleType, listing: Listing) -> Labels | None:
     if hasattr(module, "labels"):
         return module.labels(listing)
@@ -154,18 +170,22 @@ def _labels(module: ModuleType, listing: Listing) -> Labels | None:
 
 
 def _no_layout(listing: Listing, what: str) -> DataError:
-    looked_for = "; ".join(layout.LOOKS_LIKE for layout in (*NAMED, *PLAIN))
     packed = [str(path) for path in listing.archives()]
     linked = [str(path) for path, reason in listing.ignored.items() if reason == LINKED_FOLDER]
     fix = "point dataset_dir at the folder that holds the images"
     fix += f"; unpack {', '.join(packed[:3])}" if packed else ""
     fix += f"; replace links to folders by the folders: {', '.join(linked[:3])}" if linked else ""
-    return DataError(Fault("E609", what, fix, looked_for, _contents(listing.root), listing.root))
+    fix += f"; looked for were:{_lines((*NAMED, *PLAIN))}"
+    return DataError(Fault("E609", what, fix, found=_contents(listing.root), file=listing.root))
 
 
-def _ignored(listing: Listing, cases: list[Case]) -> dict[Path, str]:
-    """What was not listed or left alone, volumes that belong to no case, and archives that were not unpacked."""
-    used = {str(member_of(path)[0]) for case in cases for path in (*case.images, *case.labels)}
+def _used(cases: list[Case]) -> set[str]:
+    return {str(member_of(path)[0]) for case in cases for path in (*case.images, *case.labels)}
+
+
+def _ignored(module: ModuleType, listing: Listing, cases: list[Case]) -> dict[Path, str]:
+    """What was not listed or left alone, volumes of no case, tables of no use, and archives that were not unpacked."""
+    used = _used(cases)
     used |= {value for case in cases for value in case.meta.values() if isinstance(value, str)}
     found = {
         folder / name: "belongs to no case"
@@ -174,6 +194,9 @@ def _ignored(listing: Listing, cases: list[Case]) -> dict[Path, str]:
         for name in names
         if is_volume(name) and os.path.join(prefix, name) not in used
     }
+    own = module.tables(listing) if hasattr(module, "tables") else []
+    tables = (path.relative_to(listing.root) for path in listing.files(r".*\.csv") if path not in own)
+    found |= dict.fromkeys(tables, f"a table that {_name(module)} does not read")
     archives = dict.fromkeys(listing.archives(), "an archive that was not unpacked")
     linked = [path for path, reason in listing.ignored.items() if reason == LINKED_FOLDER]
     reached = {path for path in linked if any(each.startswith(f"{listing.root / path}{os.sep}") for each in used)}
@@ -198,7 +221,7 @@ def _refuse_ids(cases: list[Case]) -> None:
     bad = [case for case in cases if not case.id.strip(".") or any(mark in case.id for mark in NOT_IN_NAMES)]
     if bad:
         what, fix = "a case's id cannot be the name of a file", "choose another, without slashes"
-        raise DataError(*(Fault("E501", what, fix, found=repr(each.id), file=each.images[0]) for each in bad))
+        raise DataError(*_first([Fault("E501", what, fix, found=repr(each.id), file=each.images[0]) for each in bad]))
     fix = "rename one of the two, or list it once"
     faults = [
         Fault("E501", "two cases have one id", fix, found=f"{case.images[0]}", file=other.images[0], case=case.id)
@@ -206,7 +229,16 @@ def _refuse_ids(cases: list[Case]) -> None:
         if case.id == other.id
     ]
     if faults:
-        raise DataError(*faults)
+        raise DataError(*_first(faults))
+
+
+def _first(faults: list[Fault]) -> list[Fault]:
+    """The first `SHOWN` faults of one kind, and one that counts the others."""
+    others = len(faults) - SHOWN
+    if others <= 0:
+        return faults
+    first = faults[0]
+    return [*faults[:SHOWN], Fault(first.code, f"{first.what}: {others} more", first.fix)]
 
 
 def _contents(root: Path) -> str:

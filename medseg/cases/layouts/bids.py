@@ -65,7 +65,7 @@ def _files(listing: Listing, derived: bool) -> list[Path]:
     return [
         listing.root / folder / name
         for folder, names in listing.folders.items()
-        if ("derivatives" in folder.parts) == derived
+        if ("derivatives" in {part.lower() for part in folder.parts}) == derived
         for name in names
         if NIFTI.fullmatch(name)
     ]

@@ -19,6 +19,11 @@ def matches(listing: Listing) -> bool:
     return bool(_images(listing))
 
 
+def image_sets(listing: Listing) -> list[set[Path]]:
+    """The images of each `images/` that has a folder of labels beside it."""
+    return [set(listing.volumes(folder).values()) for folder in _images(listing) if _label_files(listing, folder)]
+
+
 def find(listing: Listing) -> list[Case]:
     """A case for each image. Where there is a folder of labels, every image has one.
 
@@ -47,12 +52,16 @@ def _images(listing: Listing) -> list[Path]:
 def _labels(listing: Listing, folder: Path, images: dict[str, Path]) -> dict[str, Path]:
     if folder == Path():
         return {}
-    beside = [listing.volumes(listing.beside(folder, name)) for name in LABEL_FOLDERS]
-    labels = by_stem(next((found.values() for found in beside if found), []))
+    labels = by_stem(_label_files(listing, folder))
     for ending in LABEL_ENDINGS:
         if labels and labels.keys().isdisjoint(images) and all(name.lower().endswith(ending) for name in labels):
             return by_stem(labels.values(), drop=ending)
     return labels
+
+
+def _label_files(listing: Listing, folder: Path) -> list[Path]:
+    beside = [listing.volumes(listing.beside(folder, name)) for name in LABEL_FOLDERS]
+    return next((list(found.values()) for found in beside if found), [])
 
 
 def _refuse_lonely(images: dict[str, Path], labels: dict[str, Path]) -> None:

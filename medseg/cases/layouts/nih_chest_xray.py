@@ -23,7 +23,12 @@ HEALTHY = "No Finding"
 
 def matches(listing: Listing) -> bool:
     """Whether there is the table."""
-    return bool(listing.files(TABLES))
+    return bool(tables(listing))
+
+
+def tables(listing: Listing) -> list[Path]:
+    """The tables of findings."""
+    return listing.files(TABLES)
 
 
 def find(listing: Listing) -> list[Case]:
@@ -33,16 +38,16 @@ def find(listing: Listing) -> list[Case]:
         DataError: E501 several tables, or two images of one name; E104 a table without the columns, or a row without
             their values.
     """
-    tables = listing.files(TABLES)
-    if len(tables) > 1:
-        names, fix = ", ".join(str(path) for path in tables), "keep the one whose images are here"
+    found = tables(listing)
+    if len(found) > 1:
+        names, fix = ", ".join(str(path) for path in found), "keep the one whose images are here"
         raise DataError(Fault("E501", "several tables of findings", fix, "1", names, listing.root))
-    rows = _rows(tables[0])
+    rows = _rows(found[0])
     findings = sorted({name for row in rows for name in row[FINDINGS].split("|")} - {HEALTHY})
     images = by_stem(listing.files(r".*\.png"))
     there = [row for row in rows if stem(row[IMAGE]) in images]
     gone = (Path(row[IMAGE]) for row in rows if stem(row[IMAGE]) not in images)
-    listing.ignored.update((name, f"in {tables[0].name}, but not here") for name in gone)
+    listing.ignored.update((name, f"in {found[0].name}, but not here") for name in gone)
     return [
         Case(
             stem(row[IMAGE]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -14,10 +15,12 @@ from medseg.volumes import stem
 def by_stem(paths: Iterable[Path], drop: str = "") -> dict[str, Path]:
     """Name without suffix (and without the ending `drop`) to path.
 
+    A name is in Unicode's composed form (NFC), whichever form the file system keeps: macOS parts ``ä`` in two.
+
     Raises:
         DataError: E501, two files of one name (``x.nii`` and ``x.nii.gz``).
     """
-    named = ((stem(path), path) for path in paths)
+    named = ((unicodedata.normalize("NFC", stem(path)), path) for path in paths)
     return _once(
         (name[: -len(drop)] if drop and name.lower().endswith(drop.lower()) else name, path) for name, path in named
     )

@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from medseg.cases.layouts import read_data_set
 
@@ -27,6 +28,14 @@ def test_sessions_of_a_subject_are_one_group(written):
 def test_a_session_without_a_mask_is_a_case_without_a_label(written):
     cases = read_data_set(written("bids")).cases
     assert [case.id for case in cases if case.label is None] == ["sub-03_ses-2_T1w", "sub-04_ses-1_T1w"]
+
+
+@pytest.mark.parametrize("name", ["Derivatives", "DERIVATIVES"])
+def test_derivatives_in_another_case(phantom, name):
+    root = phantom("bids")
+    (root / "derivatives").rename(root / name)
+    found = read_data_set(root)
+    assert (found.layout, len(found.subset("labelled"))) == ("bids", 5)
 
 
 def test_a_mask_that_fits_two_images_is_refused(phantom, refused):

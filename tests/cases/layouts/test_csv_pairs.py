@@ -88,17 +88,87 @@ def test_every_fault_of_the_table_is_named(pairs, refused):
         "case,image,label,subset\n1,a.nii.gz,gone.nii.gz,train\n2,lost.nii.gz,,\n3,,a_drawn.nii.gz,\n4,b.nii.gz,,later\n"
     )
     assert [(fault.code, fault.what, fault.found) for fault in refused(root)] == [
-        ("E101", "no such file", "gone.nii.gz"),
-        ("E101", "no such file", "lost.nii.gz"),
-        ("E101", "a row lacks an image", "3, , a_drawn.nii.gz, "),
+        ("E101", "row 2 names a file that is not there", "gone.nii.gz"),
+        ("E101", "row 3 names a file that is not there", "lost.nii.gz"),
+        ("E101", "row 4 lacks an image", "3, , a_drawn.nii.gz, "),
         ("E104", "no such subset", "later"),
     ]
 
 
-def test_names_of_subsets(pairs):
-    root = pairs("case,image,label,subset\n1,a.nii.gz,a_drawn.nii.gz,Training\n2,b.nii.gz,a_drawn.nii.gz,val\n")
-    found = read_data_set(root)
-    assert [[case.id for case in found.subset(name)] for name in ("labelled", "validate")] == [["1"], ["2"]]
+def test_a_missing_file_is_told_by_its_table_and_row(pairs, refused):
+    root = pairs("image,label\na.nii.gz,a_drawn.nii.gz\ni/9.nii.gz,a_drawn.nii.gz\n")
+    (fault,) = refused(root)
+    assert str(fault).startswith(
+        f"[E101] {root / 'pairs.csv'}: row 3 names a file that is not there; found i/9.nii.gz; fix: "
+    )
+
+
+@pytest.mark.parametrize("column", ["subset", "Split", "SET"])
+def test_names_of_subsets(pairs, column):
+    names = {"labelled": ("Train", "training", ""), "validate": ("val", "Valid", "validate", "VALIDATION"),
+             "test": ("test", "Testing")}  # fmt: skip
+    rows = [f"{subset}{name},a.nii.gz,a_drawn.nii.gz,{name}\n" for subset in names for name in names[subset]]
+    found = read_data_set(pairs(f"case,image,label,{column}\n{''.join(rows)}"))
+    for subset, given in names.items():
+        assert {case.id for case in found.subset(subset)} == {f"{subset}{name}" for name in given}
+
+
+def test_subsets_that_are_none_are_one_fault(pairs, refused):
+    rows = [f"{number},a.nii.gz,a_drawn.nii.gz,{name}\n" for number, name in enumerate(("A", "B", "train", "A"))]
+    (fault,) = refused(pairs(f"case,image,label,split\n{''.join(rows)}"))
+    assert (fault.code, fault.found) == ("E104", "A, B")
+    assert fault.expected == "train, training, val, valid, validate, validation, test, testing"
+
+
+@pytest.mark.parametrize(
+    "column",
+    ["group", "patient", "Patient", "patient_id", "Patient ID", "PATIENT  id", "subject", "subject_id", "Subject Id"],
+)
+def test_a_patient_is_a_group(pairs, column):
+    root = pairs(f"image,Label,{column}\na.nii.gz,a_drawn.nii.gz,p7\nb.nii.gz,a_drawn.nii.gz,p7\n")
+    assert [(case.group, case.meta) for case in read_data_set(root).cases] == [("p7", {}), ("p7", {})]
+
+
+def test_columns_with_spaces(pairs):
+    root = pairs("Image 1,image_0,mask,Scan_Date\na.nii.gz,b.nii.gz,a_drawn.nii.gz,May\n")
+    (case,) = read_data_set(root).cases
+    assert ([path.name for path in case.images], case.meta) == (["b.nii.gz", "a.nii.gz"], {"scan_date": "May"})
+
+
+@pytest.mark.parametrize(
+    ("columns", "meaning"),
+    [("patient,Subject ID", "group"), ("group,patient", "group"), ("split,subset", "subset"), ("mask,x", "label"),
+     ("Age,age", "age"), ("image,x", "image"), ("age,age", "")],
+)  # fmt: skip
+def test_two_columns_of_one_meaning_are_refused(pairs, refused, columns, meaning):
+    root = pairs(f"Image,label,{columns}\na.nii.gz,a_drawn.nii.gz,b.nii.gz,b.nii.gz\n")
+    (fault,) = refused(root)
+    assert (fault.code, fault.file) == ("E104", root / "pairs.csv")
+    assert fault.expected == (f"one for {meaning}" if meaning else "")
+    assert set(fault.found.split(", ")) <= {*columns.split(","), "Image", "label"}
+
+
+@pytest.mark.parametrize("mark", [";", "\t"])
+def test_a_table_with_semicolons_or_tabs(pairs, mark):
+    rows = ("image,label,patient", "a.nii.gz,a_drawn.nii.gz,p1", "b.nii.gz,,p1", "")
+    found = read_data_set(pairs("\n".join(rows).replace(",", mark), encoding="utf-8-sig"))
+    assert (found.layout, [case.id for case in found.cases]) == ("csv_pairs", ["a", "b"])
+    assert [case.group for case in found.cases] == ["p1", "p1"]
+
+
+def test_absolute_paths_within_the_folder(pairs, tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path / "data")
+    root = pairs(f"image,label\n{tmp_path}/data/a.nii.gz,{tmp_path}/link/a_drawn.nii.gz\n")
+    (case,) = read_data_set(root).cases
+    assert (case.images, case.label) == ((root / "a.nii.gz",), root / "a_drawn.nii.gz")
+    assert read_data_set(root).ignored == {Path("b.nii.gz"): "belongs to no case"}
+
+
+def test_other_tables_are_told_in_what_is_ignored(pairs):
+    root = pairs("image,label\na.nii.gz,a_drawn.nii.gz\n")
+    pairs("patient,age\np1,40\n", "clinic.csv")
+    assert read_data_set(root).ignored[Path("clinic.csv")] == "a table that csv_pairs does not read"
+    assert Path("pairs.csv") not in read_data_set(root).ignored
 
 
 @pytest.mark.parametrize("name", ["../../evil", "/tmp/evil", "a\\b", "..", "."])

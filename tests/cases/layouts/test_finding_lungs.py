@@ -20,7 +20,10 @@ def test_slices_and_volumes(written):
 
 def test_an_archive_that_was_not_unpacked_is_named(phantom, refused):
     root = phantom("finding_lungs")
-    assert read_data_set(root).ignored == {Path("3d_images.zip"): "an archive that was not unpacked"}
+    assert read_data_set(root).ignored == {
+        Path("3d_images.zip"): "an archive that was not unpacked",
+        Path("lung_stats.csv"): "a table that finding_lungs does not read",
+    }
     for name in ("2d_images", "2d_masks", "3d_images"):
         shutil.rmtree(root / name)
     (fault,) = refused(root)

@@ -49,6 +49,13 @@ def test_several_folders_of_images_are_refused(tmp_path, save, refused):
     assert (fault.code, fault.found) == ("E501", "one/images, two/images")
 
 
+def test_a_name_may_be_composed_or_parted(tmp_path, save):
+    image = save(tmp_path / "images" / "a\u0308.nii", VOXELS)
+    label = save(tmp_path / "labels" / "\u00e4.nii", VOXELS)
+    (case,) = read_data_set(tmp_path).subset("labelled")
+    assert (case.id, case.images, case.label) == ("\u00e4", (image,), label)
+
+
 def test_images_further_below(tmp_path, save):
     for folder in ("images", "labels"):
         save(tmp_path / "set" / "v1" / folder / "a.nii", VOXELS)

@@ -2,6 +2,7 @@ import json
 import os
 import random
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -68,6 +69,15 @@ def test_decathlon(decathlon, save):
     save(decathlon / "labelsTs" / "t_2.nii.gz", VOXELS)
     (test,) = find_cases(decathlon, "test")
     assert (test.id, test.label) == ("t_2", decathlon / "labelsTs" / "t_2.nii.gz")
+
+
+def test_absolute_paths_within_the_folder(decathlon):
+    (decathlon.parent / "link").symlink_to(decathlon)
+    expected = find_cases(decathlon)
+    for place in (decathlon, decathlon.parent / "link"):
+        given = description(["h_2", "h_10"])["training"]
+        rewrite(decathlon, {"training": [{key: str(place / name) for key, name in each.items()} for each in given]})
+        assert find_cases(decathlon) == expected
 
 
 def test_decathlon_without_test_images(decathlon):
@@ -181,7 +191,7 @@ def test_folders_that_are_none(tmp_path):
 def test_a_folder_without_images_says_what_was_looked_for(tmp_path, subset):
     (fault,) = faults(tmp_path, subset)
     assert fault.code == "E609"
-    assert "dataset.json" in fault.expected and "images/" in fault.expected
+    assert "dataset.json" in fault.fix and "images/" in fault.fix
     assert fault.found == "an empty folder"
     for number in range(7):
         (tmp_path / f"scan{number}.dcm").write_text("")
@@ -303,14 +313,72 @@ def test_a_folder_with_two_data_sets_is_refused_until_one_is_named(one, other, p
     assert (fault.code, fault.file) == ("E609", root)
     for module in NAMED:
         name = module.__name__.rsplit(".", 1)[-1]
-        assert (f"{name}: {module.LOOKS_LIKE}" in fault.found) == (name in (one, other))
+        assert (f"\n  {name}: {module.LOOKS_LIKE}" in fault.fix) == (name in (one, other))
     for layout in (one, other):
         assert read_data_set(root, layout=layout).layout == layout
 
 
+def without_plain(layouts):
+    return sorted(layouts.keys() - {"csv_pairs", "flat"})
+
+
+@pytest.mark.parametrize("layout", without_plain(COUNTS | WITHOUT_MASKS))
+def test_plain_folders_beside_a_data_set_are_not_dropped(layout, phantom):
+    root = phantom(layout)
+    phantom("flat").rename(root / "mine")
+    (fault,) = faults(root)
+    assert (fault.code, fault.found) == ("E609", f"{layout}, flat")
+    assert read_data_set(root, layout=layout).layout == layout
+    shutil.rmtree(root / "mine" / "masks")
+    assert read_data_set(root).layout == layout
+
+
+@pytest.mark.parametrize("layout", without_plain(COUNTS | WITHOUT_MASKS))
+def test_a_table_of_pairs_beside_a_data_set_is_not_dropped(layout, phantom):
+    root = phantom(layout)
+    shutil.copytree(phantom("csv_pairs"), root, dirs_exist_ok=True)
+    (fault,) = faults(root)
+    assert (fault.code, fault.found) == ("E609", f"{layout}, csv_pairs")
+    assert read_data_set(root, layout=layout).layout == layout
+
+
+@pytest.mark.parametrize("layout", without_plain(COUNTS))
+def test_a_table_of_the_same_images_is_only_ignored(layout, phantom):
+    root = phantom(layout)
+    before = read_data_set(root)
+    pairs = [(case.images[0].relative_to(root), case.labels[0].relative_to(root)) for case in before.subset("labelled")]
+    (root / "mine.csv").write_text("image,label\n" + "".join(f"{image},{label}\n" for image, label in pairs))
+    after = read_data_set(root)
+    assert (after.layout, after.cases) == (layout, before.cases)
+    assert after.ignored[Path("mine.csv")] == f"a table that {layout} does not read"
+
+
+def test_plain_folders_that_a_data_set_uses_are_no_second_one(phantom):
+    root = phantom("drive")
+    (root / "DRIVE" / "training" / "masks").mkdir()
+    for path in (root / "DRIVE" / "training" / "images").iterdir():
+        shutil.copy(path, root / "DRIVE" / "training" / "masks")
+    assert read_data_set(root).layout == "drive"
+
+
+def test_of_many_equal_faults_some_are_shown_and_the_others_counted(tmp_path, save):
+    folders = [f"{n:02d}" for n in range(24)]
+    for folder in folders:
+        save(tmp_path / folder / "img.nii.gz", VOXELS)
+    pairs = [{"image": f"{folder}/img.nii.gz", "label": f"{folder}/img.nii.gz"} for folder in folders]
+    rewrite(tmp_path, {"training": pairs})
+    found = faults(tmp_path)
+    assert [fault.case for fault in found] == ["img"] * 20 + [""]
+    assert (found[-1].code, found[-1].what) == ("E501", "two cases have one id: 3 more")
+    rewrite(tmp_path, {"training": pairs[:21]})
+    assert [fault.case for fault in faults(tmp_path)] == ["img"] * 20
+
+
 def test_a_folder_without_images_lists_every_layout(tmp_path):
     (fault,) = faults(tmp_path)
-    assert all(module.LOOKS_LIKE in fault.expected for module in (*NAMED, *PLAIN))
+    first, *lines = str(fault).splitlines()
+    assert "found an empty folder; fix: point dataset_dir at" in first
+    assert lines == [f"  {module.__name__.rsplit('.', 1)[-1]}: {module.LOOKS_LIKE}" for module in (*NAMED, *PLAIN)]
 
 
 def test_a_layout_that_is_none(decathlon):

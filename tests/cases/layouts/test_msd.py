@@ -139,3 +139,7 @@ def test_four_axes_are_channels(phantom, describe):
     assert check_data_set(found).faults == []
     channels = ReadImaged("image")({"image": [str(path) for path in first.images]})["image"]
     assert torch.equal(channels[1], channels[0] + 1)
+    describe(file, modality={"0": "T2"})
+    assert {fault.code for fault in check_data_set(read_data_set(root)).errors} == {"E204"}
+    describe(file, modality={"0": "T2", "1": "ADC", "2": "DWI"})
+    assert {fault.code for fault in check_data_set(read_data_set(root)).errors} >= {"E101", "E204"}

@@ -22,6 +22,21 @@ def test_rows_with_missing_values_and_quotes(written):
     assert table.start(path) == [["a", "b", "c"], ["1", "x, y"]]
 
 
+@pytest.mark.parametrize("mark", [";", "\t"])
+def test_semicolons_and_tabs_part_values_too(written, mark):
+    path = written(f'\ufeff"a, b"{mark}c\n"1{mark}2"{mark}3,5\n'.encode())
+    assert table.rows(path) == [{"a, b": f"1{mark}2", "c": "3,5"}]
+    assert table.start(path) == [["a, b", "c"], [f"1{mark}2", "3,5"]]
+
+
+def test_two_columns_of_one_name_are_refused(written):
+    path = written(b"a,b,a,,\n1,2,3,,\n")
+    with pytest.raises(DataError) as caught:
+        table.rows(path)
+    (fault,) = caught.value.faults
+    assert (fault.code, fault.what, fault.found, fault.file) == ("E104", "two columns have one name", "a", path)
+
+
 def test_a_table_without_rows(written):
     assert table.rows(written(b"a,b\n")) == []
     assert table.rows(written(b"")) == []
