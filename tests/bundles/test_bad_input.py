@@ -63,7 +63,7 @@ LABEL = np.ones(SHAPE, np.uint8)
 SMALLER = Geometry(GRID.affine, (12, 14, 9))
 SMALL, MOVED, SEVENS = Volume(LABEL[..., :9], SMALLER), Volume(LABEL, shifted(4.0)), Volume(LABEL * 7, GRID)
 FAULTS = {
-    "no images": (without_images, "E609", r"dataset\.json .*beside imagesTr/"),
+    "no images": (without_images, "E609", r"no data set of a known layout"),
     "missing label": (missing_label, "E101", r"labelsTr/case_2\.nii\.gz"),
     "label shape": (lambda root: write_set(root, labels={1: SMALL}), "E201", r"case_1 .*\(12, 14, 10\).*\(12, 14, 9\)"),
     "label affine": (lambda root: write_set(root, labels={1: MOVED}), "E202", r"case=case_1 .*found 4 mm"),
