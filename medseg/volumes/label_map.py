@@ -23,7 +23,8 @@ def read_label(paths: str | Path | Sequence[str | Path], labels: Labels | None =
     Args:
         paths: a file, or several on one grid whose labels are joined (masks of the left and of the right lung); where
             two of them label a voxel the higher number counts.
-        labels: what the values mean. A file of 0 and 255 is noted (W307), and read as 0 and 1 where 1 is the only label.
+        labels: what the values mean. A file of 0 and 255 is noted (W307); it is read as 0 and 1 where 1 is the only
+            label.
 
     Raises:
         DataError: what `read_volume` refuses; E301, E303 and E401 values that are no labels; E306 a JPEG that smeared

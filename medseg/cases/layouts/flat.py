@@ -1,4 +1,7 @@
-"""Plain folders: `images/` beside `labels/` or `masks/` with the same file names, or nothing but images."""
+"""Plain folders: `images/` beside `labels/` or `masks/` with the same file names, or images in one folder.
+
+In one folder a label lies beside its image: ``case1.nii.gz`` and ``case1_seg.nii.gz``.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,10 @@ from medseg.cases.layouts.pairs import by_stem, paired
 from medseg.cases.listing import Listing
 from medseg.errors import DataError, Fault
 
-LOOKS_LIKE = "images/ beside labels/ or masks/ with the same file names; or image files in the folder itself"
+LOOKS_LIKE = (
+    "images/ beside labels/ or masks/ with the same file names; or image files in the folder itself, with or without "
+    "<name>_seg, _mask or _label beside <name>"
+)
 LABEL_FOLDERS = ("labels", "masks")  # the first of them that holds files is read
 LABEL_ENDINGS = ("_mask", "_label", "_seg", "_segmentation")
 
@@ -41,7 +47,8 @@ def find(listing: Listing) -> list[Case]:
     labels = _labels(listing, folders[0], images)
     if labels:
         _refuse_lonely(images, labels)
-    return paired(images, labels)
+        return paired(images, labels)
+    return paired(*_side_by_side(images))
 
 
 def _images(listing: Listing) -> list[Path]:
@@ -57,6 +64,20 @@ def _labels(listing: Listing, folder: Path, images: dict[str, Path]) -> dict[str
         if labels and labels.keys().isdisjoint(images) and all(name.lower().endswith(ending) for name in labels):
             return by_stem(labels.values(), drop=ending)
     return labels
+
+
+def _side_by_side(found: dict[str, Path]) -> tuple[dict[str, Path], dict[str, Path]]:
+    """The images and the labels among files of one folder: a label has the name of an image and an ending."""
+    labels: dict[str, Path] = {}
+    for name, path in found.items():
+        ending = next((ending for ending in LABEL_ENDINGS if name.lower().endswith(ending)), None)
+        image = None if ending is None else name[: -len(ending)]
+        if image in labels:
+            both = f"{labels[image].name}, {path.name}"
+            raise DataError(Fault("E501", "two labels of one image", "keep one", found=both, file=path, case=image))
+        if image in found:
+            labels[image] = path
+    return {name: path for name, path in found.items() if path not in labels.values()}, labels
 
 
 def _label_files(listing: Listing, folder: Path) -> list[Path]:

@@ -60,3 +60,15 @@ def test_images_further_below(tmp_path, save):
     for folder in ("images", "labels"):
         save(tmp_path / "set" / "v1" / folder / "a.nii", VOXELS)
     assert len(read_data_set(tmp_path).subset("labelled")) == 1
+
+
+def test_labels_beside_their_images(tmp_path, save, refused):
+    for name in ("a", "a_seg", "b", "b_Mask", "c", "seg", "x_seg"):
+        save(tmp_path / f"{name}.nii.gz", np.ones((2, 2, 2), np.uint8))
+    found = read_data_set(tmp_path)
+    labels = {case.id: case.label.name if case.label else None for case in found.cases}
+    assert labels == {"a": "a_seg.nii.gz", "b": "b_Mask.nii.gz", "c": None, "seg": None, "x_seg": None}
+    assert [case.id for case in found.subset("labelled")] == ["a", "b"]
+    save(tmp_path / "a_label.nii.gz", np.ones((2, 2, 2), np.uint8))
+    (fault,) = refused(tmp_path)
+    assert (fault.code, fault.case) == ("E501", "a")
