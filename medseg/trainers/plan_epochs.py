@@ -60,9 +60,9 @@ def plan_epochs(
     step = _seconds_a_step(copied.train(), inferer, loss, dataloader, device, TIMED_SHARE * 60 * minutes)
     validation = len(val_dataset) * _seconds_a_case(copied.eval(), val_inferer, val_dataset, device)
     left = max(0.0, SHARE * 60 * minutes - validations * validation)
-    planned = max(1, round(left / (step * len(dataloader))))
+    planned = max(1, math.floor(left / (step * len(dataloader)) + 1e-6))
     if validations and planned > validations:
-        planned = round(planned / validations) * validations  # so that the last epoch is validated
+        planned = planned // validations * validations  # so that the last epoch is validated
     planned = _agreed(planned)
     message = "%.3g minutes at %.3f s a step and %.1f s a validation: %d epochs of %d steps"
     logger.info(message, minutes, step, validation, planned, len(dataloader))
