@@ -22,6 +22,7 @@ logger = logging.getLogger(__name__)
 
 WARM_UP, TIMED = 10, 24  # steps, at least; loader workers need a while to get going
 TIMED_SHARE = 0.01  # of the budget: a long run is timed for longer
+LEAST_KEPT = 0.93  # of the epochs that fit, so that they divide into validations
 SHARE = 0.9  # of the budget; the rest goes to checkpoints, scores and previews, and to busier minutes than the first
 
 
@@ -61,8 +62,9 @@ def plan_epochs(
     validation = len(val_dataset) * _seconds_a_case(copied.eval(), val_inferer, val_dataset, device)
     left = max(0.0, SHARE * 60 * minutes - validations * validation)
     planned = max(1, math.floor(left / (step * len(dataloader)) + 1e-6))
-    if validations and planned > validations:
-        planned = planned // validations * validations  # so that the last epoch is validated
+    if validations:  # a few epochs less may leave room for more of them, the last epoch's among them
+        fewer = range(math.ceil(LEAST_KEPT * planned), planned + 1)
+        planned = max(fewer, key=lambda epochs: (epochs // validation_interval(epochs, validations), epochs))
     planned = _agreed(planned)
     message = "%.3g minutes at %.3f s a step and %.1f s a validation: %d epochs of %d steps"
     logger.info(message, minutes, step, validation, planned, len(dataloader))

@@ -12,9 +12,9 @@ from medseg.trainers import plan_epochs, validation_interval
 LOSS = torch.nn.BCEWithLogitsLoss()
 
 
-def plan(minutes, net, loss=LOSS):
+def plan(minutes, net, loss=LOSS, validations=0):
     loader = DataLoader(batches(4), batch_size=2)
-    return plan_epochs(7, minutes, net, SimpleInferer(), loss, loader, torch.device("cpu"))
+    return plan_epochs(7, minutes, net, SimpleInferer(), loss, loader, torch.device("cpu"), validations=validations)
 
 
 def test_without_a_budget_the_number_given_is_planned():
@@ -33,6 +33,7 @@ def test_a_budget_is_filled_and_leaves_the_network_alone(monkeypatch):
     before = net.weight.detach().clone()
     assert plan(0.1, net, loss) == 54  # 6 s, of which 5.4 s in steps of 0.05 s, two an epoch
     assert torch.equal(net.weight, before) and net.weight.grad is None
+    assert plan(0.1, net, loss, validations=4) == 52  # four validations, the last after the last epoch; 54 has two
 
 
 def test_a_long_budget_is_timed_for_longer(monkeypatch):
@@ -68,7 +69,7 @@ def test_validations_are_taken_off_the_budget(monkeypatch):
     monkeypatch.setattr(time, "perf_counter", lambda: clock[0])
     epochs = plan_epochs(7, 0.1, network(), SimpleInferer(), loss, DataLoader(batches(4), batch_size=2),
                          torch.device("cpu"), Slow(), batches(3), validations=2)  # fmt: skip
-    assert epochs == 24  # 5.4 s less twice three cases of 0.5 s, rounded to a multiple of two
+    assert epochs == 24  # 5.4 s less twice three cases of 0.5 s
 
 
 @pytest.mark.parametrize(
