@@ -310,3 +310,16 @@ def test_real_volumes_are_as_nibabel_reads_them():
         assert np.allclose(volume.array, np.asarray(image.dataobj), rtol=1e-6)
         assert volume.geometry.displacement_mm(Geometry(image.affine, image.shape)) <= 1e-4
         assert np.array_equal(read_geometry(path).affine, volume.geometry.affine)
+
+
+def test_an_image_that_unpacks_to_too_much(tmp_path, monkeypatch, save):
+    """Nothing but zeros is no image; as a label it may be one without anything labelled."""
+    path = save(tmp_path / "a.nii.gz", np.zeros((80, 80, 80), np.uint8))
+    assert read_volume(path).array.shape == (80, 80, 80)
+    monkeypatch.setattr(volumes, "MOST_FLAT_VOXELS", 80**3 - 1)
+    with pytest.raises(DataError, match=rf"E106.*{80**3} voxels from {path.stat().st_size} bytes"):
+        read_volume(path)
+    assert not read_volume(path, label=True).array.any()
+    noise = np.random.default_rng(0).integers(0, 2, (80, 80, 80)).astype(np.uint8)
+    assert read_volume(save(tmp_path / "b.nii.gz", noise)).array.any()
+    assert read_volume(save(tmp_path / "c.nii", np.zeros((80, 80, 80), np.uint8))).array.shape == (80, 80, 80)
