@@ -43,7 +43,7 @@ class CheckedCase:
         fingerprint: equal for equal voxels, whatever the file's name, type and compression.
         voxels: label value to number of voxels, 0 included; empty where there is no label or it cannot be read.
         slices: axial slices (of a picture its pages), and how many of them hold label.
-        black_and_white: the label's files hold 0 and 255.
+        white: the note that the label's files hold 0 and 255, where they do.
     """
 
     case: Case
@@ -57,7 +57,7 @@ class CheckedCase:
     voxels: dict[int, int] = field(default_factory=dict)
     slices: int = 0
     labelled_slices: int = 0
-    black_and_white: bool = False
+    white: Fault | None = None
 
     @property
     def is_empty(self) -> bool:
@@ -74,9 +74,10 @@ def check_case(case: Case, labels: Labels | None = None) -> CheckedCase:
     """Read a case whole. Label values are compared with `labels`, where they are given."""
     faults: list[Fault] = []
     images = [(path, volume) for path in case.images if (volume := _read(path, case, faults))]
-    for path, image in images:
+    limits = [(float(image.array.min()), float(image.array.max())) for _, image in images]
+    for (path, image), (lowest, highest) in zip(images, limits, strict=True):
         faults += [_of(note, case) for note in image.notes]
-        faults += _intensity_faults(path, image, case)
+        faults += _intensity_faults(path, image.array, lowest, highest, case)
         faults += grid_faults(path, "an image channel", image.geometry, images[0][1].geometry, case.id)
     faults += _channel_faults(case) if images else []
     label = _label(case, labels, faults)
@@ -89,7 +90,6 @@ def check_case(case: Case, labels: Labels | None = None) -> CheckedCase:
     if not images:
         return CheckedCase(case, tuple(faults), voxels=voxels)
     first = images[0][1]
-    limits = [(float(image.array.min()), float(image.array.max())) for _, image in images]
     axis = slice_axis(first.geometry)
     return CheckedCase(
         case,
@@ -103,7 +103,7 @@ def check_case(case: Case, labels: Labels | None = None) -> CheckedCase:
         voxels,
         first.geometry.shape[axis],
         0 if label is None or label.array.ndim != 3 else _labelled_slices(label),
-        any(note.code == WHITE_MASK for note in notes),
+        next((_of(note, case) for note in notes if note.code == WHITE_MASK), None),
     )
 
 
@@ -129,17 +129,15 @@ def _of(fault: Fault, case: Case) -> Fault:
     return Fault(fault.code, fault.what, fault.fix, fault.expected, fault.found, fault.file, case.id)
 
 
-def _intensity_faults(path: Path, image: Volume, case: Case) -> list[Fault]:
-    array = image.array
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
+def _intensity_faults(path: Path, array: npt.NDArray, lowest: float, highest: float, case: Case) -> list[Fault]:
+    if not (math.isfinite(lowest) and math.isfinite(highest)):
         bad = np.argwhere(~np.isfinite(array))
         found = f"{len(bad)} voxels, the first at {tuple(int(i) for i in bad[0])}"
         fix = "replace them in the file, or leave the case out"
         return [Fault("E401", "NaN or infinity in the image", fix, "finite intensities", found, path, case.id)]
-    lowest, highest = array.min(), array.max()
     if lowest == highest:
-        return [Fault("W403", "the image is one single value", "look at it", "a picture", str(lowest), path, case.id)]
-    return _window_faults(path, array, (float(lowest), float(highest)), case) if _is_ct(path, case) else []
+        return [Fault("W403", "the image is one single value", "look at it", "a picture", f"{lowest:g}", path, case.id)]
+    return _window_faults(path, array, lowest, highest, case) if _is_ct(path, case) else []
 
 
 def _channel_faults(case: Case) -> list[Fault]:
@@ -163,9 +161,8 @@ def _is_ct(path: Path, case: Case) -> bool:
     return (named[place] if len(named) == len(case.images) else named[0]) in ("ct", "computed tomography")
 
 
-def _window_faults(path: Path, array: npt.NDArray, limits: tuple[float, float], case: Case) -> list[Fault]:
+def _window_faults(path: Path, array: npt.NDArray, lowest: float, highest: float, case: Case) -> list[Fault]:
     """W402, where a CT has no air, or where many voxels share a highest intensity that no scanner stops at."""
-    lowest, highest = limits
     clipped = highest < WINDOWED and np.count_nonzero(array == highest) > CLIPPED * array.size
     if lowest <= AIR_HU and not clipped:
         return []

@@ -8,12 +8,12 @@ import statistics
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tqdm import tqdm
 
 from medseg.cases.case import Case
-from medseg.cases.check import WHITE_MASK, CheckedCase, check_case
+from medseg.cases.check import CheckedCase, check_case
 from medseg.cases.layouts import DataSet
 from medseg.errors import DataError, Fault
 from medseg.labels import Labels
@@ -153,12 +153,8 @@ def _odd_spacing(checked: Sequence[CheckedCase]) -> list[Fault]:
 
 
 def _black_and_white(checked: Sequence[CheckedCase]) -> list[Fault]:
-    found = [each.case for each in checked if each.black_and_white]
-    if not found:
-        return []
-    fix = "nothing to do where the task has one label: they are read as 0 and 1"
-    count = f"{len(found)} {'case' if len(found) == 1 else 'cases'}"
-    return [Fault(WHITE_MASK, "masks store 1 as 255", fix, "0 and 1", count, found[0].labels[0], found[0].id)]
+    found = [each.white for each in checked if each.white is not None]
+    return [replace(found[0], found=f"{len(found)} {'case' if len(found) == 1 else 'cases'}")] if found else []
 
 
 def unlabelled(cases: Sequence[Case]) -> list[Fault]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tqdm import tqdm
 
 from medseg.cases.case import Case
-from medseg.cases.check import slice_axis
+from medseg.cases.check import CheckedCase, slice_axis
 from medseg.cases.check_all import check_cases
 from medseg.cases.layouts import DataSet
 from medseg.errors import DataError
@@ -19,13 +19,17 @@ from medseg.volumes import read_geometry
 SHOWN = 5
 
 
-def describe(data_set: DataSet, drop_empty: bool = False) -> list[tuple[str, str]]:
+def describe(
+    data_set: DataSet, drop_empty: bool = False, checked: Sequence[CheckedCase] | None = None
+) -> list[tuple[str, str]]:
     """Names and values of what a data set holds: layout, cases, groups, modality, slices, what was ignored.
 
     Headers are read, no voxels. With `drop_empty` the labels are read too: slices and cases without label are counted,
-    and cases without label are left out of the other numbers.
+    and cases without label are left out of the other numbers. With `checked`, what a check has read, nothing is read.
     """
-    cases, facts = (_from_labels if drop_empty else _from_headers)(data_set.cases)
+    if drop_empty and checked is None:
+        checked = check_cases(data_set.cases)
+    cases, facts = _from_headers(data_set.cases) if checked is None else _from_labels(checked, drop_empty)
     found = [] if data_set.labels is None else list(data_set.labels.values.items())
     named = ", ".join(f"{name} {'+'.join(map(str, values))}" for name, values in found)
     findings = _findings(cases)
@@ -83,9 +87,9 @@ def _from_headers(cases: list[Case]) -> tuple[list[Case], list[tuple[str, str]]]
     return cases, facts
 
 
-def _from_labels(cases: list[Case]) -> tuple[list[Case], list[tuple[str, str]]]:
-    checked = check_cases(cases)
-    kept = [each for each in checked if each.case.negative or (each.case.label is not None and not each.is_empty)]
+def _from_labels(checked: Sequence[CheckedCase], drop_empty: bool) -> tuple[list[Case], list[tuple[str, str]]]:
+    holding = [each for each in checked if each.case.negative or (each.case.label is not None and not each.is_empty)]
+    kept = holding if drop_empty else checked
     slices, labelled = sum(each.slices for each in kept), sum(each.labelled_slices for each in kept)
     kind = _kind([each.grid for each in kept if each.grid is not None])
     facts = [

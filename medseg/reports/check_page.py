@@ -101,7 +101,7 @@ def _header(check: Check, root: str | Path) -> str:
 
 
 def _table(check: Check) -> str:
-    parts = ["<h2>What the folder holds</h2>", markup.pairs(describe(check.data_set))]
+    parts = ["<h2>What the folder holds</h2>", markup.pairs(describe(check.data_set, checked=check.cases))]
     kinds = _kinds(check.faults)
     if not kinds:
         return "\n".join([*parts, "<h2>Findings</h2>", "<p>Nothing is wrong.</p>"])

@@ -11,7 +11,6 @@ import torch
 from monai.config import KeysCollection
 from monai.transforms import MapTransform
 from monai.utils import convert_to_dst_type, convert_to_tensor
-from skimage.exposure import equalize_adapthist
 
 from medseg.settings import number, whole_number
 
@@ -60,6 +59,8 @@ class Clahed(MapTransform):
         return result
 
     def _equalised(self, picture: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        from skimage.exposure import equalize_adapthist  # takes a moment to start
+
         low, high = picture.min(), picture.max()
         if low == high:
             return np.zeros_like(picture)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import SimpleITK as sitk
 import torch
 from monai.config import KeysCollection
 from monai.data import MetaTensor
@@ -16,6 +15,9 @@ from monai.utils import convert_to_dst_type, convert_to_tensor
 
 from medseg.errors import DataError, Fault
 from medseg.settings import whole_number
+
+if TYPE_CHECKING:
+    import SimpleITK as sitk
 
 LEAST_VOXELS = 8  # that shrinking leaves along an axis
 RINGING = 0.05  # of the highest intensity: how far below 0 resampling may have pushed an intensity
@@ -75,6 +77,8 @@ class CorrectBiasN4d(MapTransform):
         return result
 
     def _corrected(self, channel: Floats, mask: Mask | None, file: str) -> Floats:
+        import SimpleITK as sitk  # takes a moment to start
+
         full = _itk(channel)
         factors = [max(1, min(self.shrink, n // LEAST_VOXELS)) for n in full.GetSize()]
         small = sitk.Shrink(full, factors)
@@ -95,6 +99,8 @@ class CorrectBiasN4d(MapTransform):
 
 def _field(small: sitk.Image, chosen: sitk.Image, full: sitk.Image, iterations: list[int]) -> Floats:
     """The field on the grid of `full`, estimated from the `chosen` voxels of `small`, where its geometric mean is 1."""
+    import SimpleITK as sitk  # takes a moment to start
+
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)  # the filters within N4 know no other setting
     n4 = sitk.N4BiasFieldCorrectionImageFilter()
     n4.SetMaximumNumberOfIterations(iterations)
@@ -125,9 +131,13 @@ def _file(image: Any) -> str:
 
 def _itk(array: npt.NDArray) -> sitk.Image:
     """An array (X, Y[, Z]) without its axes of one voxel: the one page of a picture is no axis."""
+    import SimpleITK as sitk  # takes a moment to start
+
     return sitk.GetImageFromArray(array.squeeze().T)
 
 
 def _varies(image: sitk.Image, chosen: sitk.Image) -> bool:
+    import SimpleITK as sitk  # takes a moment to start
+
     values = sitk.GetArrayViewFromImage(image)[sitk.GetArrayViewFromImage(chosen) > 0]
     return len(values) > 0 and bool(values.min() < values.max())

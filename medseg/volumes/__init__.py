@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,7 +27,6 @@ ARRAYS = (".npy", ".npz")
 PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".gif", ".bmp")
 KNOWN = NIFTI + ITK + ARRAYS + PICTURES
 WRITERS = {".nii": write_nifti, ".nii.gz": write_nifti}
-MAX_IMAGE_EXPANSION, MOST_FLAT_VOXELS = 400, 1 << 25  # voxels a byte of the file, of an image larger than that
 SECOND_HALVES = (".img",)  # the voxels of a pair, whose header stands for both
 
 
@@ -66,10 +64,7 @@ def read_volume(path: str | Path, label: bool = False) -> Volume:
         DataError: the file is missing, damaged, too large, of no known kind, or its geometry cannot be trusted.
     """
     with _system_errors(path):
-        kind = _kind(Path(path), label)
-        if not label and _suffix(member_of(path)[0].name) not in PICTURES:  # which have limits of their own
-            _refuse_flat(Path(path), kind)
-        return kind.read(Path(path))
+        return _kind(Path(path), label).read(Path(path))
 
 
 def read_geometry(path: str | Path) -> Geometry:
@@ -121,26 +116,16 @@ def _kind(path: Path, label: bool = False) -> _Kind:
         raise DataError(Fault("E103", "the file is empty", packed.COPY_AGAIN, file=path))
     suffix = _suffix(file.name)
     if suffix in NIFTI:
-        return _Kind(read_nifti, nifti_geometry, nifti_files)
+        return _Kind(functools.partial(read_nifti, label=label), nifti_geometry, nifti_files)
     if suffix in ITK:
         from medseg.volumes import itk
 
-        return _Kind(itk.read_itk, itk.itk_geometry, itk.itk_files)
+        return _Kind(functools.partial(itk.read_itk, label=label), itk.itk_geometry, itk.itk_files)
     if suffix in ARRAYS:
-        return _Kind(read_array, array_geometry, lambda path: [member_of(path)[0]])
+        return _Kind(functools.partial(read_array, label=label), array_geometry, lambda path: [member_of(path)[0]])
     if suffix in PICTURES:
         return _Kind(functools.partial(read_picture, label=label), picture_geometry, lambda path: [path])
     raise DataError(_unknown(path, KNOWN))
-
-
-def _refuse_flat(path: Path, kind: _Kind) -> None:
-    """Refuse an image that unpacks to far more than one with anything to see in it; an empty label map may do so."""
-    voxels, on_disk = math.prod(kind.geometry(path).shape), sum(file.stat().st_size for file in kind.files(path))
-    is_possible = voxels <= packed.MAX_EXPANSION * on_disk  # else the header lies, and the reader says so
-    if voxels > MOST_FLAT_VOXELS and is_possible and voxels > MAX_IMAGE_EXPANSION * on_disk:
-        fix = "look at where it comes from: it holds next to nothing, or is made to exhaust the memory"
-        expected, found = f"at most {MAX_IMAGE_EXPANSION} voxels a byte", f"{voxels} voxels from {on_disk} bytes"
-        raise DataError(Fault("E106", "an image that unpacks to too much", fix, expected, found, path))
 
 
 @contextmanager

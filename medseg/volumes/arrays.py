@@ -59,7 +59,7 @@ def stack_size(path: Path) -> int:
         return (*_header(path, stream).shape, 1)[0]
 
 
-def read_array(path: Path) -> Volume:
+def read_array(path: Path, label: bool = False) -> Volume:
     """Read an array of one to three axes beside those of length 1. See `medseg.volumes.read_volume`.
 
     Two axes are rows and columns of a picture, and become (columns, rows, 1); three stay as they are.
@@ -71,7 +71,7 @@ def read_array(path: Path) -> Volume:
     file, index = member_of(path)
     with _opened(file) as stream:
         stored = _header(file, stream)
-        shape = _grid(path, stored, index)
+        shape = _grid(path, stored, index, label)
         array = _unpacked(file, stream, stored) if _is_archive(file) else _mapped(file, stored, index)
     array = np.array(array, dtype=np.uint8 if array.dtype == bool else array.dtype.newbyteorder("="), order="K")
     sizes = [n for n in array.shape if n != 1]
@@ -141,7 +141,7 @@ def _header(file: Path, stream: IO[bytes]) -> _Stored:
     return stored
 
 
-def _grid(path: Path, stored: _Stored, index: int | None) -> tuple[int, int, int]:
+def _grid(path: Path, stored: _Stored, index: int | None, label: bool = False) -> tuple[int, int, int]:
     """(X, Y, Z) of the whole array, or of one item of a stack."""
     shape = stored.shape
     if index is not None:
@@ -157,9 +157,8 @@ def _grid(path: Path, stored: _Stored, index: int | None) -> tuple[int, int, int
     if is_short and len(sizes) == 3 and min(sizes[:2]) >= SMALLEST_PICTURE and sizes[2] in COLOURS:
         fix = "save it as PNG, or a volume of so few slices as NIfTI"
         raise DataError(Fault("E205", "a picture in colours", fix, "one number a pixel", str(shape), path))
-    packed.refuse_oversize(
-        path if index is None else member_of(path)[0], stored.dtype.itemsize * math.prod(sizes), True
-    )
+    file, _ = member_of(path)
+    packed.refuse_oversize(file, stored.dtype.itemsize * math.prod(sizes), packed=True, label=label)
     rows, columns, pages = [*sizes, 1, 1, 1][:3]
     return (rows, columns, pages) if len(sizes) == 3 else (columns, rows, 1)
 

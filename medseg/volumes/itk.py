@@ -80,10 +80,10 @@ class _Header:
     is_packed: bool
 
 
-def read_itk(path: Path) -> Volume:
+def read_itk(path: Path, label: bool = False) -> Volume:
     """Read one MetaImage or NRRD volume. See `medseg.volumes.read_volume`."""
     header = _header(path)
-    content = _content(header, header.dtype.itemsize * math.prod(header.geometry.shape))
+    content = _content(header, header.dtype.itemsize * math.prod(header.geometry.shape), label)
     array = content.view(header.dtype).reshape(header.geometry.shape, order="F")
     return Volume(array.astype(header.dtype.newbyteorder("="), copy=False), header.geometry, header.notes)
 
@@ -104,8 +104,8 @@ def _header(path: Path) -> _Header:
     return _metaimage(path, start) if path.suffix.lower() in (".mha", ".mhd") else _nrrd(path, start)
 
 
-def _content(header: _Header, needed: int) -> npt.NDArray[np.uint8]:
-    packed.refuse_oversize(header.body, needed, header.is_packed)
+def _content(header: _Header, needed: int, label: bool) -> npt.NDArray[np.uint8]:
+    packed.refuse_oversize(header.body, needed, header.is_packed, label)
     if not header.is_packed:
         offset = header.body.stat().st_size - needed if header.offset == FROM_THE_END else header.offset
         return packed.read_raw(header.body, offset, needed)

@@ -53,10 +53,10 @@ class _Stored:
     end: int
 
 
-def read_nifti(path: Path) -> Volume:
+def read_nifti(path: Path, label: bool = False) -> Volume:
     """Read ``.nii``, ``.nii.gz`` or a pair ``.hdr`` and ``.img``. See `medseg.volumes.read_volume`."""
     stored = _open(path)
-    packed.refuse_oversize(stored.body, stored.end, stored.is_packed)
+    packed.refuse_oversize(stored.body, stored.end, stored.is_packed, label)
     if stored.is_packed:
         with open(stored.body, "rb") as stream:
             content = packed.read_gzip(stream, stored.body, stored.end)[stored.offset :][: stored.n_bytes]

@@ -23,6 +23,7 @@ from isal import igzip, isal_zlib
 from medseg.errors import DataError, Fault
 
 MAX_BYTES = 4 << 30
+MAX_IMAGE_EXPANSION, MOST_FLAT_BYTES = 400, 64 << 20  # of an image, where it unpacks to more than that
 MAX_EXPANSION = 1100  # deflate cannot expand a stream more than about 1,032 times
 MAX_EXCESS = 64 << 20  # bytes after the voxels; a bomb goes on and on
 PIECE = 1 << 20
@@ -37,11 +38,13 @@ class _Stream(Protocol):
     def read(self, size: int, /) -> bytes: ...
 
 
-def refuse_oversize(path: Path, needed: int, packed: bool) -> None:
+def refuse_oversize(path: Path, needed: int, packed: bool, label: bool = False) -> None:
     """Compare what a header asks for with the cap and with what the file can hold, before any memory is taken.
 
+    A large image that unpacks to hundreds of times its file holds next to nothing; a label map without a label may.
+
     Raises:
-        DataError: E106 above the cap, E102 where the file is too short for it.
+        DataError: E106 above the cap, or such an image; E102 where the file is too short for it.
     """
     if needed > MAX_BYTES:
         fix = "crop or resample the volume; if it really is this large, raise medseg.volumes.packed.MAX_BYTES"
@@ -51,6 +54,10 @@ def refuse_oversize(path: Path, needed: int, packed: bool) -> None:
     possible = on_disk * MAX_EXPANSION if packed else on_disk
     if needed > possible:
         raise DataError(truncated(path, needed, possible))
+    if not label and needed > MOST_FLAT_BYTES and needed > MAX_IMAGE_EXPANSION * on_disk:
+        fix = "look at where it comes from: it holds next to nothing, or is made to exhaust the memory"
+        expected, found = f"at most {MAX_IMAGE_EXPANSION} times", f"{needed} bytes from {on_disk}"
+        raise DataError(Fault("E106", "an image that unpacks to too much", fix, expected, found, path))
 
 
 def read_raw(path: Path, offset: int, needed: int) -> npt.NDArray[np.uint8]:

@@ -151,7 +151,7 @@ def test_masks_of_0_and_255(picture):
     case = Case("p", (picture("p.png", grey),), picture("m.png", mask))
     assert check_case(case, LABELS).voxels == {0: 58, 1: 6}
     assert check_case(case, LABELS).faults == ()
-    assert check_case(case).black_and_white
+    assert check_case(case).white.code == "W307"
     found = fault(case, Labels({"background": 0, "liver": 1, "tumour": 2}))
     assert (found.code, found.found) == ("E301", "255 (6 voxels)")
 

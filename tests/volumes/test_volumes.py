@@ -19,7 +19,7 @@ from PIL import Image
 from medseg import files, volumes
 from medseg.errors import DataError
 from medseg.geometry import Geometry
-from medseg.volumes import Volume, digest, is_volume, read_geometry, read_volume, stem, write_volume
+from medseg.volumes import Volume, digest, is_volume, packed, read_geometry, read_volume, stem, write_volume
 
 SHAPE = (6, 5, 4)
 REAL = os.environ.get("MEDSEG_REAL_DATA")
@@ -94,7 +94,7 @@ def test_an_empty_file_of_any_kind(tmp_path, code_of, name):
 
 
 def test_a_file_that_the_system_refuses(tmp_path, monkeypatch, save):
-    def denied(_):
+    def denied(_, label):
         raise PermissionError(13, "Permission denied")
 
     path = save(tmp_path / "a.nii", np.zeros((2, 2, 2), np.uint8))
@@ -316,9 +316,13 @@ def test_an_image_that_unpacks_to_too_much(tmp_path, monkeypatch, save):
     """Nothing but zeros is no image; as a label it may be one without anything labelled."""
     path = save(tmp_path / "a.nii.gz", np.zeros((80, 80, 80), np.uint8))
     assert read_volume(path).array.shape == (80, 80, 80)
-    monkeypatch.setattr(volumes, "MOST_FLAT_VOXELS", 80**3 - 1)
-    with pytest.raises(DataError, match=rf"E106.*{80**3} voxels from {path.stat().st_size} bytes"):
+    monkeypatch.setattr(packed, "MOST_FLAT_BYTES", 80**3 - 1)
+    with pytest.raises(DataError, match=rf"E106.*{80**3 + 352} bytes from {path.stat().st_size}"):
         read_volume(path)
+    np.savez_compressed(tmp_path / "a.npz", np.zeros((80, 80, 80), np.uint8))
+    with pytest.raises(DataError, match="E106"):
+        read_volume(tmp_path / "a.npz")
+    assert not read_volume(tmp_path / "a.npz", label=True).array.any()
     assert not read_volume(path, label=True).array.any()
     noise = np.random.default_rng(0).integers(0, 2, (80, 80, 80)).astype(np.uint8)
     assert read_volume(save(tmp_path / "b.nii.gz", noise)).array.any()
