@@ -4,6 +4,7 @@ import torch
 from monai.data import MetaTensor
 from scipy.ndimage import gaussian_filter, map_coordinates
 
+from medseg.errors import UsageError
 from medseg.transforms import RandAffinePatchd
 
 SIZE = (12, 10, 9)
@@ -312,3 +313,24 @@ def test_short_axes_are_refined_too():
         found = cut(line, patch_size=(8, 4, 4), **settings)["image"]
         expected = np.arange(8) + found.affine[0, 3].item()
         assert np.allclose(found[0, :, 0, 0].numpy(), np.clip(expected, 0, length - 1), atol=1e-4)
+
+
+@pytest.mark.parametrize("size", [(30, 26), (20, 18, 16)])
+def test_the_nearest_voxel_of_a_label_map_is_the_one_that_the_affine_names(size):
+    generator = torch.Generator().manual_seed(1)
+    label = torch.randint(0, 5, (1, *size), generator=generator).to(torch.uint8)
+    patch = tuple(side // 2 for side in size)
+    transform = RandAffinePatchd("label", "label", patch, rotate_degrees=40.0, shear=0.2, label_mode="nearest")
+    found = transform.set_random_state(3)({"label": label})["label"]
+    indices = np.stack(np.meshgrid(*map(np.arange, patch), indexing="ij"), -1)
+    affine = found.affine.numpy()
+    place = indices @ affine[: len(size), : len(size)].T + affine[: len(size), -1]
+    clear = (np.abs(place - np.floor(place) - 0.5) > 1e-3).all(-1)  # no tie between two voxels
+    voxels = np.clip(np.rint(place).astype(int), 0, np.array(size) - 1)
+    assert clear.mean() > 0.9
+    assert (found[0].numpy() == label[0].numpy()[tuple(np.moveaxis(voxels, -1, 0))])[clear].all()
+
+
+def test_an_unknown_label_mode_is_refused():
+    with pytest.raises(UsageError, match="shares, nearest"):
+        RandAffinePatchd("label", "label", (4, 4), label_mode="linear")

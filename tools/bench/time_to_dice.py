@@ -145,8 +145,10 @@ class NnUNet:
         self.raw, self.plans = folder / "raw" / DATASET, folder / "preprocessed" / DATASET
 
     def prepare(self) -> None:
-        """Its raw folder (160 cases, 40 images to predict), its plans, its preprocessing; once."""
-        if (self.plans / f"{FOR_CPU}.json").is_file():
+        """Its raw folder (160 cases, 40 images to predict), its plans, its preprocessing; once for a split."""
+        held_out = {f"{item['case']}_0000.nii.gz" for item in self.cases["validate"]}
+        prepared = {path.name for path in (self.raw / "imagesTs").glob("*")}
+        if (self.plans / f"{FOR_CPU}.json").is_file() and prepared == held_out:
             return
         shutil.rmtree(self.folder, ignore_errors=True)
         for name in ("imagesTr", "labelsTr", "imagesTs"):

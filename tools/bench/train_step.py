@@ -74,7 +74,7 @@ def augmentation(volume: tuple[int, ...], patch: tuple[int, ...]) -> float:
     image = torch.rand(1, *volume, generator=generator)
     item = {"image": image, "label": (image > 0.5).to(torch.uint8)}
     ours = RandAffinePatchd(["image", "label"], "label", patch, foreground=0.0, rotate_degrees=15.0, scale=(0.85, 1.15),
-                            translate=0.1, refine=1)  # fmt: skip
+                            translate=0.1, refine=1, label_mode="nearest")  # fmt: skip
     theirs = RandAffined(
         ["image", "label"], prob=1.0, spatial_size=patch, rotate_range=[0.26] * (3 if len(patch) == 3 else 1),
         scale_range=[0.15] * len(patch), translate_range=[0.1 * side for side in patch],
