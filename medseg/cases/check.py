@@ -230,6 +230,7 @@ def _fingerprint(arrays: list[npt.NDArray]) -> Fingerprint:
     """The shape and two check sums of the voxels as float32, which two different images hardly share."""
     crc, adler = 0, 1
     for array in arrays:
-        content = array.astype(np.float32, order="F", copy=False).T.data.cast("B")
-        crc, adler = isal_zlib.crc32(content, crc), isal_zlib.adler32(content, adler)
+        for part in array.T:  # a slice at a time stays in the processor's cache
+            content = np.ascontiguousarray(part, np.float32).data.cast("B")
+            crc, adler = isal_zlib.crc32(content, crc), isal_zlib.adler32(content, adler)
     return tuple(arrays[0].shape), crc, adler
