@@ -128,6 +128,39 @@ def check(
 
 
 @app.command()
+def score(
+    predictions: Annotated[Path, typer.Argument(help="A folder of label maps named by case, or one file.")],
+    references: Annotated[Path, typer.Argument(help="Label maps of those names, a data set, or one file.")],
+    labels: Annotated[str | None, typer.Option(help="What the values mean: background=0,liver=1+2,tumour=2.")] = None,
+    out: Annotated[Path, typer.Option(help="Where the tables and figures go.")] = Path("scores"),
+    metrics: Annotated[str | None, typer.Option(help="dice,hd95,…; or all.")] = None,
+    tolerance: Annotated[str, typer.Option(help="Of surface Dice, in mm (px): 1.0, or liver=2,tumour=1.")] = "1.0",
+    probabilities: Annotated[Path | None, typer.Option(help="Maps <case> or <case>_<label>: ROC AUC, Brier, …")] = None,
+    table: Annotated[Path | None, typer.Option(help="A CSV with a column case: patients, strata.")] = None,
+    by: Annotated[list[str] | None, typer.Option(metavar="COLUMN[=CUT,…]", help="Also by strata: location.")] = None,
+    layout: Annotated[str | None, typer.Option(help="The references' layout, where they fit several.")] = None,
+    only_predicted: Annotated[bool, typer.Option("--only-predicted", help="Leave out what has no prediction.")] = False,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes; by default one a core, at most 8.")] = None,
+    seed: Annotated[int, typer.Option(help="Of the intervals' resampling.")] = 0,
+) -> None:
+    """Score predicted masks against references: every case and label, with intervals, baselines and figures."""
+    from medseg.cases.score_settings import parse_settings, parse_strata, tables_folder
+    from medseg.cases.scoring import score_folders
+    from medseg.reports.score_tables import write_scores
+
+    settings, strata = parse_settings(labels, metrics, tolerance), parse_strata(by or [])
+    inputs = [path for path in (predictions, references, probabilities) if path is not None]
+    folder = tables_folder(out, inputs)
+    scores = score_folders(predictions, references, settings, layout, only_predicted, probabilities, table,
+                           list(strata), workers)  # fmt: skip
+    for line in scores.notes:
+        typer.echo(line, err=True)
+    for line in write_scores(scores.rows, folder, scores.metrics, scores.baselines, strata.items(), seed):
+        typer.echo(line)
+    typer.echo(folder)
+
+
+@app.command()
 def download(
     task: Annotated[str, typer.Argument(help="A task of the Medical Segmentation Decathlon: Task04_Hippocampus.")],
     folder: Annotated[Path, typer.Argument(help="Where the task's folder will be.")] = Path("."),

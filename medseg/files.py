@@ -94,7 +94,7 @@ def write_csv(path: str | Path, rows: Sequence[Mapping[str, Any]], columns: Sequ
     names = list(columns) if columns is not None else list(dict.fromkeys(key for row in rows for key in row))
     text = io.StringIO()
     writer = csv.DictWriter(text, names, lineterminator="\n")
-    writer.writeheader()
+    writer.writerow({name: _cell(name) for name in names})
     writer.writerows({name: _cell(row.get(name, "")) for name in names} for row in rows)
     return write_text(path, text.getvalue())
 

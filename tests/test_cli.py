@@ -73,6 +73,53 @@ def test_folders_and_settings_that_are_refused(medseg, folder, tmp_path):
     assert code == 2 and "Task04_Hippocampus" in err
 
 
+def test_score(medseg, folder, tmp_path, save):
+    predictions, out = tmp_path / "predictions", tmp_path / "out"
+    for number in range(3):
+        shifted = np.zeros((6, 5, 4), np.uint8)
+        shifted[2:5, 1:3, number:3] = 2  # by one voxel: two thirds in common
+        save(predictions / f"c{number}.nii.gz", shifted)
+    arguments = ("score", predictions, folder, "--out", out, "--workers", 1, "--metrics", "dice,hd")
+    code, printed, notes = medseg(*arguments, "--labels", "background=0,liver=2", "--by", "location")
+    assert code == 0
+    assert printed.splitlines()[1].split()[:3] == ["liver", "Dice", "0.667"] and printed.endswith(f"\n{out}\n")
+    assert notes.startswith(f"3 cases: predictions from {predictions}")
+    assert {path.name for path in out.iterdir()} == {
+        "baselines.csv", "cases.csv", "figures", "summary.csv", "summary.md", "summary.tex"}  # fmt: skip
+    rows = (out / "cases.csv").read_text().splitlines()
+    assert rows[0].startswith("case,group,label,distance_unit,dice,hd,empties,") and rows[0].endswith(",location")
+    assert rows[1].startswith("c0,c0,liver,mm,0.6666666666666666,1.0,,") and len(rows) == 4
+    written = {path: path.read_bytes() for path in sorted(out.rglob("*")) if path.is_file()}
+    assert medseg(*arguments, "--labels", "background=0,liver=2", "--by", "location")[1] == printed
+    assert written == {path: path.read_bytes() for path in sorted(out.rglob("*")) if path.is_file()}
+
+
+def test_scores_that_are_refused_write_nothing(medseg, folder, tmp_path, save):
+    predictions, out = tmp_path / "predictions", tmp_path / "out"
+    save(predictions / "c0.nii.gz", np.full((6, 5, 4), 2, np.uint8))
+    given = ("score", predictions, folder, "--out", out, "--workers", 1)
+    code, _, message = medseg(*given)
+    assert code == 3 and "E506" in message and "2 of 3 references have no prediction" in message
+    for options, expected, named in (
+        (("--labels", "background=0,liver=1"), 3, "E301"),
+        (("--labels", "liver"), 2, "E903"),
+        (("--metrics", "dise"), 2, "E903"),
+        (("--tolerance", "-1"), 2, "E903"),
+        (("--labels", "background=0,liver=2", "--tolerance", "spleen=1"), 2, "E903"),
+        (("--by", "difficulty"), 2, "difficulty"),
+        (("--layout", "none"), 2, "E903"),
+        (("--table", tmp_path / "none.csv"), 3, "E101"),
+        (("--probabilities", predictions), 2, "E903"),
+        (("--out", predictions / "out"), 3, "E503"),
+        (("--workers", 0), 2, "workers"),
+    ):
+        code, printed, message = medseg(*given, "--only-predicted", *options)
+        assert (code, printed) == (expected, "") and named in message, options
+    assert medseg("score", tmp_path / "none", folder, "--out", out)[0] == 3
+    assert not out.exists() and len(list(predictions.iterdir())) == 1
+    assert medseg(*given, "--only-predicted")[0] == 0
+
+
 def test_download(medseg, tmp_path, monkeypatch):
     from monai.apps import DecathlonDataset
 

@@ -77,10 +77,11 @@ def test_json_keeps_its_order_and_refuses_nan(tmp_path):
 
 @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r"])
 def test_csv_defuses_formulas(tmp_path, start):
-    path = files.write_csv(tmp_path / "a.csv", [{"case": f"{start}cmd()", "dice": -0.5, "hd": "a, b"}])
+    path = files.write_csv(tmp_path / "a.csv", [{"case": f"{start}cmd()", "dice": -0.5, f"{start}1": "a, b"}])
     with path.open(newline="") as stream:
         row = next(csv.DictReader(stream))
-    assert row == {"case": f"'{start}cmd()".replace("\r", "\n"), "dice": "-0.5", "hd": "a, b"}
+    quoted, name = (f"'{start}{rest}".replace("\r", "\n") for rest in ("cmd()", "1"))
+    assert row == {"case": quoted, "dice": "-0.5", name: "a, b"}
 
 
 def test_csv_columns(tmp_path):

@@ -14,6 +14,7 @@ from medseg.cases.case import Case
 from medseg.errors import DataError, Fault
 from medseg.geometry import Geometry
 from medseg.labels import Labels
+from medseg.metrics.shape import slice_axis
 from medseg.volumes import Volume, read_volume
 from medseg.volumes.label_map import grid_faults, read_label
 from medseg.volumes.member import member_of
@@ -24,7 +25,6 @@ FEW_LABELS = 16
 PIECE = 1 << 20
 WHITE_MASK = "W307"  # told once a data set
 WINDOWED, CLIPPED = 2000, 0.002  # HU, and the share of voxels that are at the highest intensity
-SLICE_LETTERS = ("S", "I")
 
 Fingerprint = tuple[tuple[int, ...], int, int]
 
@@ -212,13 +212,6 @@ def _count(label_map: npt.NDArray[np.integer]) -> dict[int, int]:
     found = {value: int(np.count_nonzero(label_map == value)) for value in range(1, highest + 1)}
     found = {0: label_map.size - sum(found.values())} | found
     return {value: count for value, count in found.items() if count}
-
-
-def slice_axis(grid: Geometry) -> int:
-    """The axis along which axial slices follow one another."""
-    if grid.unit == "px":
-        return 2
-    return next(axis for axis, letter in enumerate(grid.orientation) if letter in SLICE_LETTERS)
 
 
 def _labelled_slices(label: Volume) -> int:

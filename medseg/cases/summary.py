@@ -9,11 +9,12 @@ from pathlib import Path
 from tqdm import tqdm
 
 from medseg.cases.case import Case
-from medseg.cases.check import CheckedCase, slice_axis
+from medseg.cases.check import CheckedCase
 from medseg.cases.check_all import check_cases
 from medseg.cases.layouts import DataSet
 from medseg.errors import DataError
 from medseg.geometry import Geometry
+from medseg.metrics.shape import slice_axis
 from medseg.volumes import read_geometry
 
 SHOWN = 5

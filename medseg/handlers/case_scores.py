@@ -13,43 +13,66 @@ from ignite.engine import Engine, Events
 from ignite.metrics import Metric
 from monai.utils import CommonKeys
 
-from medseg import files
+from medseg.errors import Fault, UsageError
 from medseg.geometry import Geometry
 from medseg.labels import Labels
-from medseg.metrics.scores import METRICS, mean, mean_by_label, score_case
+from medseg.metrics.baselines import ReferenceSample, baseline_rows, sample_reference
+from medseg.metrics.case_table import write_baselines, write_cases
+from medseg.metrics.catalogue import METRICS, USUAL, chosen
+from medseg.metrics.scores import TOLERANCE_MM, mean, mean_by_label, score_case, tolerances
 
-UNITS = {"dice": "dice", "iou": "iou", "hd95": "hd95_mm", "assd": "assd_mm"}
-COLUMNS = ("case", "group", "label", "distance_unit", *METRICS, "empties", "reference_ml", "prediction_ml",
-           "spacing_mm", "subset")  # fmt: skip
-DETAILS = "cases"
+DETAILS, SAMPLES = "cases", "references"
 
 
 class CaseScores(Metric):
-    """An ignite metric: the mean over labels of the mean Dice over cases; the rest stands beside it.
+    """An ignite metric: the mean over labels of the mean over cases; the scores of every case stand beside it.
 
     MONAI's handlers take no spacing, drop a missed structure from the mean and name labels by number. This one scores
-    label maps on the image's own grid (see `medseg.metrics.scores` for the policy about empties), puts
+    label maps on the image's own grid (see `medseg.metrics.catalogue` for the policy about empties), puts
     ``<prefix>dice_<label>``, ``<prefix>hd95_mm_<label>`` and so on beside the key metric in ``engine.state.metrics``,
-    and the rows in ``engine.state.metric_details["cases"]``. With several processes the rows of all are gathered.
+    the rows in ``engine.state.metric_details["cases"]``, and what baselines need of each reference in
+    ``["references"]``. With several processes those of all are gathered.
 
     Args:
         labels: what the label values mean.
+        metrics: names of `medseg.metrics.catalogue.METRICS`.
+        key: the one whose mean is the value of this metric; checkpoints and early stopping take higher for better.
+        tolerance_mm: of surface Dice and added path length, for all labels or by name.
         prefix: of the further metrics' names.
+        output_transform: from the engine's output to a list of dictionaries with ``pred`` and ``label``.
+
+    Raises:
+        UsageError: E903, a metric or a label that there is not, or a key that is not better where it is higher.
     """
 
     def __init__(
         self,
         labels: Mapping[str, int | Sequence[int]],
+        metrics: Sequence[str] = USUAL,
+        key: str = "dice",
+        tolerance_mm: float | Mapping[str, float] = TOLERANCE_MM,
         prefix: str = "val_",
         output_transform: Callable = lambda output: output,
     ) -> None:
-        self.labels, self.prefix = Labels(labels), prefix
+        self.labels, self.prefix, self.key = Labels(labels), prefix, key
+        self.metrics = chosen([*metrics, key])
+        self.tolerance_mm = tolerances(tolerance_mm, self.labels)
+        if not METRICS[key].higher_is_better:
+            better = ", ".join(name for name in METRICS if METRICS[name].higher_is_better)
+            fix = "choose a key that is better where it is higher"
+            raise UsageError(Fault("E903", "not a metric that the best checkpoint can be chosen by", fix, better, key))
         self.rows: list[dict[str, Any]] = []
+        self.samples: list[ReferenceSample] = []
         super().__init__(output_transform)
 
+    def attach(self, engine: Engine, name: str) -> None:  # type: ignore[override]
+        """Attach to an evaluator, as the metric `name`."""
+        super().attach(engine, name)
+        engine.state.metric_details[DETAILS] = []
+
     def reset(self) -> None:
-        """Forget all rows."""
-        self.rows = []
+        """Forget all cases."""
+        self.rows, self.samples = [], []
 
     def iteration_completed(self, engine: Engine) -> None:
         """Score the batch: lists of label maps (1, X, Y, Z) under ``pred`` and ``label``."""
@@ -64,46 +87,66 @@ class CaseScores(Metric):
         maps = [torch.as_tensor(tensor).cpu().numpy()[0].round().astype(np.int32) for tensor in (prediction, reference)]
         spacing = " ".join(f"{size:.6g}" for size in geometry.spacing_mm)
         common = {"case": item["case"], "group": item["group"], "distance_unit": unit, "spacing_mm": spacing}
-        self.rows += [common | row for row in score_case(maps[0], maps[1], geometry, self.labels)]
+        rows = score_case(maps[0], maps[1], geometry, self.labels, self.metrics, self.tolerance_mm)
+        self.rows += [item.get("strata", {}) | common | row for row in rows]
+        self.samples.append(sample_reference(item["case"], item["group"], maps[1], geometry, self.labels))
 
     def compute(self) -> float:
-        """Mean over labels of the mean Dice over cases."""
-        return mean(mean_by_label(self.rows, "dice").values())
+        """Mean over labels of the mean of the key over cases."""
+        return mean(mean_by_label(self.rows, self.key).values())
 
     def completed(self, engine: Engine, name: str) -> None:  # type: ignore[override]
         """Gather the rows of all processes and publish every mean."""
         self.rows = sorted(_gathered(self.rows), key=lambda row: row["case"])
         engine.state.metrics[name] = self.compute()
-        for metric, column in UNITS.items():
-            for label, value in mean_by_label(self.rows, metric).items():
-                engine.state.metrics[f"{self.prefix}{column}_{label}"] = value
-        engine.state.metric_details[DETAILS] = self.rows
+        for unit in dict.fromkeys(row["distance_unit"] for row in self.rows):
+            rows = [row for row in self.rows if row["distance_unit"] == unit]
+            for metric in self.metrics:
+                column = f"{metric}_{unit}" if METRICS[metric].unit == "mm" else metric
+                for label, value in mean_by_label(rows, metric).items():
+                    engine.state.metrics[f"{self.prefix}{column}_{label}"] = value
+        samples = sorted(_gathered(self.samples), key=lambda sample: sample.case)
+        engine.state.metric_details |= {DETAILS: self.rows, SAMPLES: samples}
 
 
 class SaveCases:
     """Write the rows of `CaseScores` to ``<output_dir>/cases.csv`` when the evaluation is complete.
 
-    Masks and previews of cases that only an earlier evaluation scored go with that one's table.
+    What no skill scores on the same cases goes to ``baselines.csv`` (`medseg.metrics.baselines`). Masks and previews of
+    cases that only an earlier evaluation scored go with that one's table.
 
     Args:
+        labels: what the label values mean.
         subset: the name of what was evaluated, for the table's last column.
     """
 
-    def __init__(self, output_dir: str | Path, subset: str = "validate") -> None:
-        self.folder, self.subset = Path(output_dir), subset
+    def __init__(
+        self, output_dir: str | Path, labels: Mapping[str, int | Sequence[int]], subset: str = "validate"
+    ) -> None:
+        self.folder, self.labels, self.subset = Path(output_dir), Labels(labels), subset
         self.path = self.folder / "cases.csv"
 
     def attach(self, engine: Engine) -> None:
         """Attach to an evaluator."""
+        engine.add_event_handler(Events.STARTED, self._refuse_nothing_to_save)
         engine.add_event_handler(Events.COMPLETED, self)
+
+    def _refuse_nothing_to_save(self, engine: Engine) -> None:
+        if DETAILS not in engine.state.metric_details:
+            fix = "name it in validate::additional_metrics where another metric is validate::key_metric"
+            raise UsageError(Fault("E903", "no metric scores every case", fix, "medseg.handlers.CaseScores",
+                                   ", ".join(engine.state.metrics) or "no metric"))  # fmt: skip
 
     def __call__(self, engine: Engine) -> None:
         """Write the table."""
         rows = [row | {"subset": self.subset} for row in engine.state.metric_details[DETAILS]]
+        metrics = [name for name in METRICS if any(name in row for row in rows)]
         for case in self._scored_before() - {row["case"] for row in rows}:
             (self.folder / "predictions" / f"{case}.nii.gz").unlink(missing_ok=True)
             (self.folder / "previews" / f"{case}.png").unlink(missing_ok=True)
-        files.write_csv(self.path, [{key: _number(value) for key, value in row.items()} for row in rows], COLUMNS)
+        write_cases(self.path, rows, metrics)
+        samples = engine.state.metric_details[SAMPLES]
+        write_baselines(self.folder / "baselines.csv", baseline_rows(samples, self.labels))
 
     def _scored_before(self) -> set[str]:
         if not self.path.is_file():
@@ -112,16 +155,12 @@ class SaveCases:
             return {Path(row["case"]).name for row in csv.DictReader(stream)}
 
 
-def _number(value: Any) -> Any:
-    return ("" if np.isnan(value) else repr(value)) if isinstance(value, float) else value
-
-
-def _gathered(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _gathered(own: list[Any]) -> list[Any]:
     if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
-        return rows
-    parts: list[list[dict[str, Any]]] = [[] for _ in range(torch.distributed.get_world_size())]
-    torch.distributed.all_gather_object(parts, rows)
-    return [row for part in parts for row in part]
+        return own
+    parts: list[list[Any]] = [[] for _ in range(torch.distributed.get_world_size())]
+    torch.distributed.all_gather_object(parts, own)
+    return [each for part in parts for each in part]
 
 
 def key_metric(engine: Engine) -> float:

@@ -28,8 +28,8 @@ from medseg.handlers.unwrapped import unwrapped
 from medseg.settings import switch
 from medseg.volumes import digest
 
-CONTENTS = ("bundle", "checkpoints", "figures", "predictions", "previews", "cases.csv", "config.yaml",
-            "log.csv", "record.json", "report.html", "split.json")  # fmt: skip
+CONTENTS = ("bundle", "checkpoints", "figures", "predictions", "previews", "baselines.csv", "cases.csv",
+            "config.yaml", "log.csv", "record.json", "report.html", "split.json")  # fmt: skip
 FIRST = {"config.yaml", "log.csv", "previews", "record.json", "split.json"}  # what a run writes before a checkpoint
 DECIDE = ("seed", "batch_size", "precision", "steps_an_epoch", "data_fingerprint", "network", "parameters")
 ROUND = ("device", "threads", "versions")  # what changes the last digits of a result

@@ -1,45 +1,70 @@
-"""All scores of one case, and the one policy for structures that are missing.
-
-Policy: a structure absent from both masks is left out of every mean; a missed or invented one counts as Dice and IoU 0
-and, for distances, as the image's diagonal. So a missed structure never improves a mean.
-"""
+"""All scores of one case: arrays in, rows out."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
+from medseg.errors import Fault, UsageError
 from medseg.geometry import Geometry
 from medseg.labels import Labels
-from medseg.metrics.overlap import dice, iou
-from medseg.metrics.surface import surface_distances
+from medseg.metrics.case_pair import CasePair, LabelMap
+from medseg.metrics.catalogue import METRICS, USUAL
 
-POLICY = "absent from both masks: left out; missed or invented: Dice and IoU 0, distances equal to the image's diagonal"
-METRICS = ("dice", "iou", "hd95", "assd")
-
-LabelMap = npt.NDArray[np.integer]
+VOLUMES = ("reference_ml", "prediction_ml")
+TOLERANCE_MM = 1.0
 
 
-def score_case(prediction: LabelMap, reference: LabelMap, geometry: Geometry, labels: Labels) -> list[dict[str, Any]]:
-    """One row a foreground label: ``label, dice, iou, hd95, assd, empties, reference_ml, prediction_ml``.
+def score_case(
+    prediction: LabelMap,
+    reference: LabelMap,
+    geometry: Geometry,
+    labels: Labels,
+    metrics: Sequence[str] = USUAL,
+    tolerance_mm: float | Mapping[str, float] = TOLERANCE_MM,
+) -> list[dict[str, Any]]:
+    """One row a foreground label: ``label``, the metrics, ``empties``, ``reference_ml``, ``prediction_ml``.
+
+    Where a metric depends on it, ``tolerance_mm`` too.
 
     Args:
         prediction, reference: label maps of shape `geometry.shape`.
         geometry: their common grid; distances come in mm, volumes in ml (in pixels, and NaN, for a picture).
+        metrics: names of `medseg.metrics.catalogue.METRICS`, which also states what a missing structure counts as.
+        tolerance_mm: of NSD and added path length, for all labels or by name.
 
     Raises:
         ValueError: if the two shapes differ from the geometry's.
     """
-    if not prediction.shape == reference.shape == geometry.shape:
-        raise ValueError(f"shapes differ: {prediction.shape}, {reference.shape}, grid {geometry.shape}")
+    pair = CasePair(prediction, reference, geometry, labels, tolerance_mm)
+    has_tolerance = any(METRICS[metric].has_tolerance for metric in metrics)
     return [
-        {"label": name, **_score(labels.mask(prediction, name), labels.mask(reference, name), geometry)}
+        {"label": name}
+        | {metric: METRICS[metric].value(pair, name) for metric in metrics}
+        | {"empties": pair.empties(name)}
+        | {metric: METRICS[metric].value(pair, name) for metric in VOLUMES}
+        | ({"tolerance_mm": pair.tolerance_mm(name)} if has_tolerance else {})
         for name in labels.foreground
     ]
+
+
+def tolerances(given: float | Mapping[str, float], labels: Labels) -> float | Mapping[str, float]:
+    """Tolerances as they were given, where they can be ones.
+
+    Raises:
+        UsageError: E903, a negative one, a label that there is not, or one without a tolerance.
+    """
+    by_name = given if isinstance(given, Mapping) else dict.fromkeys(labels.foreground, given)
+    if set(by_name) != set(labels.foreground):
+        fix = "give one for all, or one for each label"
+        raise UsageError(Fault("E903", "not the labels' tolerances", fix, ", ".join(labels.foreground),
+                               ", ".join(map(str, by_name))))  # fmt: skip
+    for name, value in by_name.items():
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < math.inf:
+            fix = "give a length of 0 or more"
+            raise UsageError(Fault("E903", f"not a tolerance for {name}", fix, "0 or more", repr(value)))
+    return given
 
 
 def mean(values: Iterable[float]) -> float:
@@ -54,21 +79,3 @@ def mean_by_label(rows: Iterable[Mapping[str, Any]], metric: str) -> dict[str, f
     for row in rows:
         by_label.setdefault(row["label"], []).append(row[metric])
     return {label: mean(values) for label, values in by_label.items()}
-
-
-def _score(prediction: npt.NDArray[np.bool_], reference: npt.NDArray[np.bool_], geometry: Geometry) -> dict[str, Any]:
-    empties = {(True, False): "missed", (False, True): "invented", (False, False): "absent", (True, True): ""}[
-        (bool(reference.any()), bool(prediction.any()))
-    ]
-    distances = surface_distances(prediction, reference, geometry.spacing_mm)
-    far = geometry.diagonal_mm() if empties in ("missed", "invented") else None
-    millilitres = abs(float(np.linalg.det(geometry.affine[:3, :3]))) / 1000.0 if geometry.unit == "mm" else math.nan
-    return {
-        "dice": dice(prediction, reference),
-        "iou": iou(prediction, reference),
-        "hd95": far or distances.hausdorff_mm(95.0),
-        "assd": far or distances.assd_mm(),
-        "empties": empties,
-        "reference_ml": int(np.count_nonzero(reference)) * millilitres,
-        "prediction_ml": int(np.count_nonzero(prediction)) * millilitres,
-    }

@@ -2,6 +2,6 @@
 
 from medseg.reports.run_report import write_report
 from medseg.reports.score_lines import score_lines
-from medseg.reports.summary import summarise
+from medseg.reports.score_tables import write_scores
 
-__all__ = ["score_lines", "summarise", "write_report"]
+__all__ = ["score_lines", "write_report", "write_scores"]

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from medseg.metrics.scores import METRICS
+from medseg.metrics.columns import SCORES
+from medseg.metrics.summary import case_means, number, unit, value
 from medseg.reports import markup
+from medseg.reports.metric_text import figure
 from medseg.reports.run_folder import RunFolder
-from medseg.reports.summary import case_means, number, value
 
 OPEN_CASES = 6  # the worst ones are unfolded
+METRICS = ("dice", "hd95", "assd", "nsd", "reference_ml", "prediction_ml")  # of a case, where they are known
+SHORT = {"reference_ml": "ref. ml", "prediction_ml": "pred. ml"}
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,7 @@ def _draw_case(case: ScoredCase, png: bytes | None, labels: Sequence[str], rank:
         tags += [f'<span class="tag">{n} {kind}</span>'] if n else []
     summary = (
         f'<summary><span class="name">{markup.text(case.name)}</span>{"".join(tags)}{_track(case, labels)}'
-        f'<span class="dice">{markup.figure(case.dice, "dice")}</span></summary>'
+        f'<span class="dice">{figure(case.dice, "dice")}</span></summary>'
     )
     shown = markup.picture(png, f"{case.name}: image, reference and prediction") if png else ""
     body = f'<div class="body{"" if png else " alone"}">{shown}<div>{_scores(case, labels)}</div></div>'
@@ -90,24 +93,16 @@ def _track(case: ScoredCase, labels: Sequence[str]) -> str:
 
 
 def _scores(case: ScoredCase, labels: Sequence[str]) -> str:
-    unit = case.rows[0].get("distance_unit") or "mm"
-    volumes = any(number(row.get("reference_ml")) is not None for row in case.rows)
-    head = ["Dice", "IoU", "HD95", "ASSD", *(["ref. ml", "pred. ml"] if volumes else [])]
+    of_distances = unit(case.rows[0])
+    shown = [metric for metric in METRICS if any(number(row.get(metric)) is not None for row in case.rows)]
+    head = [SHORT.get(metric, SCORES[metric].title) for metric in shown]
     rows = []
     for row in case.rows:
         rows.append(markup.label_row(labels.index(row["label"]), row["label"], row.get("empties", ""), len(head)))
-        cells = [markup.figure(value(row, metric), metric) for metric in METRICS]
-        if volumes:
-            cells += [_millilitres(row.get(column)) for column in ("reference_ml", "prediction_ml")]
-        rows.append(markup.row(None, cells, strong=0))
+        rows.append(markup.row(None, [figure(value(row, metric), metric) for metric in shown], strong=0))
     spacing = f" {markup.TIMES} ".join(case.rows[0].get("spacing_mm", "").split())
     group = case.rows[0].get("group", "")
-    facts = [f"Distances in {unit}"]
-    facts += [f"spacing {spacing} mm"] if spacing and unit == "mm" else []
+    facts = [f"Distances in {of_distances}"]
+    facts += [f"spacing {spacing} mm"] if spacing and of_distances == "mm" else []
     facts += [f"group {group}"] if group not in ("", case.name) else []
     return f'{markup.table(head, rows)}<p class="note">{markup.text("; ".join(facts))}.</p>'
-
-
-def _millilitres(cell: str | None) -> str:
-    found = number(cell)
-    return markup.NOTHING if found is None else f"{found:.2f}"

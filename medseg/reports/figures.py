@@ -8,7 +8,10 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from medseg.labels import PALETTE
-from medseg.reports.summary import OVERLAPS, number, value
+from medseg.metrics.columns import SCORES
+from medseg.metrics.summary import number, unit, value
+from medseg.reports.metric_text import title as title_of
+from medseg.reports.text_table import plain, shorten
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,6 +22,7 @@ Row = Mapping[str, Any]
 WIDTH_INCHES, DOTS_AN_INCH = 5.2, 160
 INK, MUTED, GRID = "#1d2329", "#626c76", "#e4e7ea"
 SMALL = 9
+BY_LABEL = "_by_label"  # in the names of figures of scores
 LONGEST_NAME = 24
 LOG_SCALE_FROM = 100.0  # a learning rate that spans more than this factor is drawn on a logarithmic axis
 LOG_DISTANCES_FROM = 10.0  # the largest distance over the median
@@ -71,6 +75,19 @@ def draw_validation(log: Sequence[Row], labels: Sequence[str]) -> bytes | None:
     return _png(figure)
 
 
+def draw_headlines(rows: Sequence[Row], labels: Sequence[str], metrics: Sequence[str]) -> dict[str, bytes]:
+    """A figure a metric, as `draw_scores` draws it, by file name; of distances in mm and in px one each."""
+    units = list(dict.fromkeys(unit(row) for row in rows))
+    drawn: dict[str, bytes] = {}
+    for metric in metrics:
+        apart = SCORES[metric].kind == "distance" and len(units) > 1
+        for one in units if apart else units[:1]:
+            members = [row for row in rows if unit(row) == one] if apart else rows
+            png = draw_scores(members, labels, metric, title_of(metric, one))
+            drawn |= {f"{metric}{BY_LABEL}{f'_{one}' if apart else ''}.png": png} if png else {}
+    return drawn
+
+
 def draw_scores(rows: Sequence[Row], labels: Sequence[str], metric: str, title: str) -> bytes | None:
     """A box and a dot a case for every label; crosses are structures missed or invented. None without values."""
     shown = [(label, [r for r in rows if r["label"] == label and value(r, metric) is not None]) for label in labels]
@@ -81,7 +98,7 @@ def draw_scores(rows: Sequence[Row], labels: Sequence[str], metric: str, title: 
     axes = _style(figure.add_subplot(), title)
     for place, (label, members) in enumerate(shown):
         _draw_distribution(axes, place, _colour(labels.index(label)), members, metric)
-    if metric not in OVERLAPS:
+    if SCORES[metric].kind == "distance":
         _scale_distances(axes, [v for _, members in shown for row in members if (v := value(row, metric)) is not None])
     axes.set_yticks(range(len(shown)), [f"{_text(label)}\nn = {len(members)}" for label, members in shown])
     axes.tick_params(axis="y", labelsize=SMALL, labelcolor=INK)
@@ -163,8 +180,7 @@ def _colour(index: int) -> tuple[float, float, float]:
 
 def _text(name: str) -> str:
     """A user's name as plain text: one short line, no formulas, and no leading ``_`` (which hides it in a legend)."""
-    short = " ".join(name.split())
-    short = short if len(short) <= LONGEST_NAME else f"{short[: LONGEST_NAME - 1]}…"
+    short = shorten(plain(name), LONGEST_NAME)
     return (f" {short}" if short.startswith("_") else short).replace("$", r"\$")
 
 

@@ -9,9 +9,7 @@ from typing import Any
 
 from medseg.labels import PALETTE
 
-NOTHING, TIMES = "\u2013", "\u00d7"  # an en dash; the multiplication sign
-DECIMALS = {"dice": 3, "iou": 3, "hd95": 2, "assd": 2}
-NAMES = {"dice": "Dice", "iou": "IoU", "hd95": "HD95", "assd": "ASSD"}
+TIMES = "\u00d7"  # the multiplication sign
 CONTENT_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 
 
@@ -70,11 +68,6 @@ def fact(name: str, value: str, note: str, main: bool = False) -> str:
     """A figure that the page leads with; `note` is HTML."""
     shown = f"<dt>{text(name)}</dt><dd>{text(value)}<small>{note}</small></dd>"
     return f"<div{' class=main' if main else ''}>{shown}</div>"
-
-
-def figure(value: float | None, metric: str) -> str:
-    """A metric's value with as many decimals as it deserves."""
-    return NOTHING if value is None else f"{value:.{DECIMALS[metric]}f}"
 
 
 def count(n: int, noun: str) -> str:

@@ -12,8 +12,8 @@ from typing import Any
 from medseg import files
 from medseg.errors import DataError, Fault
 from medseg.files import FORMULA_STARTS
-from medseg.metrics.scores import METRICS
-from medseg.reports.summary import number
+from medseg.metrics.columns import SCORES
+from medseg.metrics.summary import number
 
 Rows = list[dict[str, str]]
 
@@ -26,7 +26,7 @@ WRITTEN_BY = {
     "config.yaml": "training",
     "previews": "evaluation",
 }
-CASE_NUMBERS = (*METRICS, "reference_ml", "prediction_ml")
+CASE_NUMBERS = tuple(SCORES)
 LOG_NUMBERS = ("epoch", "iteration", "loss", "learning_rate", "seconds")
 
 
@@ -36,7 +36,7 @@ class RunFolder:
 
     Attributes:
         path: the folder.
-        log, cases: rows of ``log.csv`` and ``cases.csv``, as text.
+        log, cases, baselines: rows of ``log.csv``, ``cases.csv`` and ``baselines.csv``, as text.
         split, record: content of ``split.json`` and ``record.json``.
         config: text of ``config.yaml``.
         previews: case to its PNG.
@@ -46,6 +46,7 @@ class RunFolder:
     path: Path
     log: Rows
     cases: Rows
+    baselines: Rows
     split: dict[str, Any]
     record: dict[str, Any]
     config: str
@@ -70,12 +71,15 @@ def read_run(run_dir: str | Path) -> RunFolder:
         raise DataError(Fault("E505", "not a run folder", fix, expected, "neither", path))
     log = _read_table(path / "log.csv", ("epoch",))
     cases = _read_table(path / "cases.csv", ("case", "label", "dice"))
+    baselines = _read_table(path / "baselines.csv", ("case", "label", "baseline", "dice"))
     _check_numbers(path / "log.csv", log, [*LOG_NUMBERS, *(name for name in _names(log) if name.startswith("val_"))])
     _check_numbers(path / "cases.csv", cases, CASE_NUMBERS)
+    _check_numbers(path / "baselines.csv", baselines, CASE_NUMBERS)
     return RunFolder(
         path=path,
         log=log,
         cases=cases,
+        baselines=baselines,
         split=_json_or_nothing(path / "split.json"),
         record=_json_or_nothing(path / "record.json"),
         config=_read_text(path / "config.yaml"),
@@ -106,7 +110,7 @@ def _read_table(path: Path, required: Sequence[str]) -> Rows:
         fix = "copy the run's own file here"
         found = ", ".join(columns)
         raise DataError(Fault("E105", "columns are missing", fix, ", ".join(required), found, path))
-    return [{name: _plain(cell) for name, cell in row.items() if name is not None} for row in reader]
+    return [{_plain(name): _plain(cell) for name, cell in row.items() if name is not None} for row in reader]
 
 
 def _plain(cell: str) -> str:

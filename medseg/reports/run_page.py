@@ -7,29 +7,41 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from medseg.metrics.scores import POLICY
+from medseg.metrics.bootstrap import by_patient, mean_interval
+from medseg.metrics.catalogue import POLICY
+from medseg.metrics.columns import SCORES
+from medseg.metrics.summary import EMPTIES, deviation, metrics_in, number, patient
 from medseg.reports import markup
-from medseg.reports.case_list import draw_cases, worst_first
+from medseg.reports.case_list import ScoredCase, draw_cases, worst_first
+from medseg.reports.figures import BY_LABEL
+from medseg.reports.metric_text import NOTHING, figure, interval
 from medseg.reports.run_folder import RunFolder
-from medseg.reports.summary import EMPTIES, deviation, mean, number, summarise
+from medseg.reports.score_tables import counted, mean_of_labels, of_strata, tabulate, titled
 from medseg.reports.theme import CSS
 
 LEADING_SUBSETS = ("test", "validate")  # the headline speaks of the first of these that was scored
 COMMAND = "python -m monai.bundle run --config_file config.yaml --dataset_dir <data set> --output_dir <new folder>"
+STATISTICS = (
+    "n is the number of values (and of patients, where those are fewer), sd their sample deviation; the 95 % interval "
+    "is that of the mean, from resampling patients."
+)
 REPRODUCE = "Install the versions above, take the data set with the recorded fingerprint, and run this configuration:"
-STATISTICS = ("mean", "sd", "median", "min", "max")
+METRICS = ("dice", "iou", "hd95", "assd", "nsd", "sensitivity", "precision")  # where they were scored
+HEAD = ("", "n", "mean", "95 % interval", "sd", "median", "quartiles", "min", "max")
+LOSS, VALIDATION = "loss.png", "validation_dice.png"
 
 Row = dict[str, str]
 
 
 def build_page(run: RunFolder, labels: Sequence[str], figures: Mapping[str, bytes], budget_bytes: float) -> str:
-    """The document. `figures` are PNGs by name: training, validation, dice, hd95; `labels` fix the colours."""
+    """The document. `figures` are PNGs by file name; `labels` fix the colours."""
+    scores = {name: _what(name) for name in figures if BY_LABEL in name}
     sections = [
         _header(run),
         "<h2>Scores by label</h2>",
         *_scores(run, labels),
-        _figures({"dice": "Dice of every case, by label", "hd95": "HD95 of every case, by label"}, figures),
-        _key(run) if "dice" in figures else "",
+        _figures(scores, figures),
+        _key(run) if scores else "",
         "<h2>Training</h2>",
         _curves(run, figures),
         "<h2>Cases</h2>",
@@ -68,19 +80,31 @@ def _task(run: RunFolder) -> str:
 
 def _dice_fact(run: RunFolder) -> str:
     rows = leading_rows(run.cases)
-    values = [case.dice for case in worst_first(rows) if case.dice is not None]
-    if values:
-        means = [e["mean"] for e in summarise(rows) if e["metric"] == "dice" and e["mean"] is not None]
+    cases = [case for case in worst_first(rows) if case.dice is not None]
+    if cases:
+        entries = tabulate(rows, ("dice",))
         subset = rows[0].get("subset", "")
-        note = f"mean over {markup.count(len(means), 'label')} of the mean over cases; "
-        note += f"n = {markup.count(len(values), 'case')}{f' ({subset})' if subset else ''}"
-        spread = deviation(values)
-        note += f", sd over cases {spread:.3f}" if spread is not None else ""
-        return markup.fact("Mean Dice", markup.figure(mean(means), "dice"), markup.text(note), main=True)
+        note = f"mean over {markup.count(sum(entry['n'] > 0 for entry in entries), 'label')} of the mean over cases; "
+        note += f"n = {markup.count(len(cases), 'case')}{f' ({subset})' if subset else ''}"
+        overall = mean_of_labels(entries, "dice")
+        note += _spread(cases, overall)
+        return markup.fact("Mean Dice", figure(overall, "dice"), markup.text(note), main=True)
     if rows:
-        return markup.fact("Mean Dice", markup.NOTHING, "every label is absent from every case", main=True)
+        return markup.fact("Mean Dice", NOTHING, "every label is absent from every case", main=True)
     best = max((v for row in run.log if (v := number(row.get("val_mean_dice"))) is not None), default=None)
-    return markup.fact("Best validation Dice", markup.figure(best, "dice"), "during training; not evaluated", main=True)
+    return markup.fact("Best validation Dice", figure(best, "dice"), "during training; not evaluated", main=True)
+
+
+def _spread(cases: Sequence[ScoredCase], overall: float | None) -> str:
+    """Over cases; the interval only where the mean over cases is the mean over labels (no label is absent)."""
+    values = [case.dice for case in cases if case.dice is not None]
+    spread = deviation(values)
+    note = f", sd over cases {spread:.3f}" if spread is not None else ""
+    sums = by_patient(values, [patient(case.rows[0]) for case in cases])
+    found = mean_interval(sums, 0.0, 1.0)
+    if found and overall is not None and math.isclose(sums.mean, overall, abs_tol=1e-9):
+        note += f"; 95 % interval {interval(*found, 'dice')}"
+    return note
 
 
 def _held_out_fact(run: RunFolder) -> str:
@@ -89,13 +113,13 @@ def _held_out_fact(run: RunFolder) -> str:
     groups = {row.get("group") or row["case"] for row in rows}
     notes = [f"of {markup.count(len(groups), 'group')}"] if 0 < len(groups) < len(held) else []
     notes += [f"{len(_subset(run, 'train')):,} trained on"] if _subset(run, "train") else []
-    return markup.fact("Cases held out", f"{len(held):,}" if held else markup.NOTHING, markup.text("; ".join(notes)))
+    return markup.fact("Cases held out", f"{len(held):,}" if held else NOTHING, markup.text("; ".join(notes)))
 
 
 def _time_fact(run: RunFolder) -> str:
     seconds = [v for row in run.log if (v := number(row.get("seconds"))) is not None]
     if not seconds:
-        return markup.fact("Training time", markup.NOTHING, "no log.csv" if not run.log else "not logged")
+        return markup.fact("Training time", NOTHING, "no log.csv" if not run.log else "not logged")
     note = f"{markup.count(len(run.log), 'epoch')}, {math.fsum(seconds) / len(seconds):.1f} s each"
     return markup.fact("Training time", markup.duration(math.fsum(seconds)), markup.text(note))
 
@@ -104,22 +128,23 @@ def _worst_fact(run: RunFolder) -> str:
     rows = leading_rows(run.cases)
     worst = next((case for case in worst_first(rows) if case.dice is not None), None)
     if worst is None:
-        return markup.fact("Worst case", markup.NOTHING, "")
+        return markup.fact("Worst case", NOTHING, "")
     rank = next(i for i, case in enumerate(worst_first(run.cases)) if case == worst)
     link = f'<a href="#case-{rank}">{markup.text(worst.name)}</a>'
-    return markup.fact("Worst case", markup.figure(worst.dice, "dice"), link)
+    return markup.fact("Worst case", figure(worst.dice, "dice"), link)
 
 
 def _scores(run: RunFolder, labels: Sequence[str]) -> list[str]:
     if not run.cases:
         return ['<p class="note">No scores: evaluation writes <code>cases.csv</code>.</p>']
     policy = f"{POLICY[0].upper()}{POLICY[1:]}."
-    parts = [f'<p class="note">{markup.text(policy)} n is the number of values, sd their sample deviation.</p>']
+    parts = [f'<p class="note">{markup.text(policy)} {STATISTICS}</p>']
     subsets = list(dict.fromkeys(row.get("subset", "") for row in run.cases))
     for subset in subsets:
         rows = [row for row in run.cases if row.get("subset", "") == subset]
         parts += [f"<h3>{markup.text(subset or 'no subset')}</h3>"] if len(subsets) > 1 else []
-        parts.append(_summary_table(summarise(rows), labels))
+        metrics = [metric for metric in METRICS if metric in metrics_in(rows)]
+        parts.append(_summary_table(tabulate(rows, metrics, run.baselines), labels))
     return parts
 
 
@@ -129,26 +154,33 @@ def _key(run: RunFolder) -> str:
     return f'<p class="note">A dot a {which}case; &times; a structure missed or invented.</p>'
 
 
-def _summary_table(summary: Sequence[Mapping[str, Any]], labels: Sequence[str]) -> str:
+def _summary_table(results: Sequence[Mapping[str, Any]], labels: Sequence[str]) -> str:
     rows, previous = [], None
-    for entry in summary:
-        here = entry["label"], entry["unit"]
-        if here != previous:
-            counts = " · ".join(f"{entry[kind]} {kind}" for kind in EMPTIES)
-            columns = len(STATISTICS) + 2
-            rows.append(markup.label_row(labels.index(entry["label"]), entry["label"], counts, columns))
-        previous = here
-        unit = f" {entry['unit']}" if entry["metric"] in ("hd95", "assd") else ""
-        cells = [str(entry["n"]), *(markup.figure(entry[name], entry["metric"]) for name in STATISTICS)]
-        rows.append(markup.row(f"{markup.NAMES[entry['metric']]}{unit}", cells, strong=1))
-    return markup.table(["", "n", *STATISTICS], rows)
+    for result in of_strata(results, ""):
+        if (result["label"], result["unit"]) != previous:
+            counts = " · ".join(f"{result[kind]} {kind}" for kind in EMPTIES)
+            rows.append(markup.label_row(labels.index(result["label"]), result["label"], counts, len(HEAD)))
+        previous = result["label"], result["unit"]
+        metric = result["metric"]
+        centre, sd, median, least, most = (
+            figure(result[name], metric) for name in ("mean", "sd", "median", "min", "max")
+        )
+        sure, middle = (interval(result[a], result[b], metric) for a, b in (("low", "high"), ("q1", "q3")))
+        cells = [counted(result), centre, sure, sd, median, middle, least, most]
+        rows.append(markup.row(titled(result), cells, strong=None if result["baseline"] else 1))
+    return markup.table(HEAD, rows)
+
+
+def _what(name: str) -> str:
+    """A figure of scores in words."""
+    return f"{SCORES[name.partition(BY_LABEL)[0]].title} of every case, by label"
 
 
 def _curves(run: RunFolder, figures: Mapping[str, bytes]) -> str:
     if not run.log:
         return '<p class="note">No curves: training writes <code>log.csv</code>.</p>'
-    named = {"training": "Training loss and learning rate over epochs", "validation": "Validation Dice over epochs"}
-    note = "" if "validation" in figures else '<p class="note">No epoch with validation in <code>log.csv</code>.</p>'
+    named = {LOSS: "Training loss and learning rate over epochs", VALIDATION: "Validation Dice over epochs"}
+    note = "" if VALIDATION in figures else '<p class="note">No epoch with validation in <code>log.csv</code>.</p>'
     return note + _figures(named, figures)
 
 

@@ -5,16 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from medseg import files
-from medseg.reports.figures import draw_scores, draw_training, draw_validation
+from medseg.metrics.summary import metrics_in
+from medseg.reports.figures import draw_headlines, draw_training, draw_validation
+from medseg.reports.metric_text import headlines
 from medseg.reports.run_folder import RunFolder, read_run
-from medseg.reports.run_page import build_page, leading_rows
-
-FILE_NAMES = {
-    "training": "loss.png",
-    "validation": "validation_dice.png",
-    "dice": "dice_by_label.png",
-    "hd95": "hd95_by_label.png",
-}
+from medseg.reports.run_page import LOSS, VALIDATION, build_page, leading_rows
 
 
 def write_report(run_dir: str | Path, budget_mb: float = 50.0) -> Path:
@@ -33,8 +28,8 @@ def write_report(run_dir: str | Path, budget_mb: float = 50.0) -> Path:
     run = read_run(run_dir)
     labels = _labels(run)
     figures = _draw(run, labels)
-    for key, png in figures.items():
-        files.write_bytes(run.path / "figures" / FILE_NAMES[key], png)
+    for name, png in figures.items():
+        files.write_bytes(run.path / "figures" / name, png)
     return files.write_text(run.path / "report.html", build_page(run, labels, figures, budget_mb * 1e6))
 
 
@@ -48,13 +43,8 @@ def _labels(run: RunFolder) -> list[str]:
 
 
 def _draw(run: RunFolder, labels: list[str]) -> dict[str, bytes]:
+    """PNGs by file name."""
     rows = leading_rows(run.cases)
-    unit = rows[0].get("distance_unit") or "mm" if rows else "mm"
-    measured = [row for row in rows if (row.get("distance_unit") or "mm") == unit]
-    drawn = {
-        "training": draw_training(run.log),
-        "validation": draw_validation(run.log, labels),
-        "dice": draw_scores(rows, labels, "dice", "Dice"),
-        "hd95": draw_scores(measured, labels, "hd95", f"HD95 ({unit})"),
-    }
-    return {key: png for key, png in drawn.items() if png is not None}
+    curves = {LOSS: draw_training(run.log), VALIDATION: draw_validation(run.log, labels)}
+    drawn = {name: png for name, png in curves.items() if png is not None}
+    return drawn | draw_headlines(rows, labels, headlines(metrics_in(rows)))

@@ -6,7 +6,19 @@ import pytest
 import torch
 from runs import run
 
-from medseg.workflows.bundles import bundle_names
+from medseg.workflows.bundles import bundle_names, config_files, find_bundle
+from medseg.workflows.run import run_bundle
+
+MONAIS_METRIC = """
+validate::key_metric:
+  val_mean_dice:
+    _target_: MeanDice
+    include_background: false
+    num_classes: $max(@labels.values()) + 1
+    output_transform: $monai.handlers.from_engine(['pred', 'label'])
++validate::additional_metrics:
+  val_table: {_target_: medseg.handlers.CaseScores, labels: '@labels', metrics: [dice, hd95, lesion_recall]}
+"""
 
 
 @pytest.mark.parametrize("bundle", bundle_names())
@@ -48,3 +60,20 @@ def test_loader_workers_do_not_change_a_run(bundle, phantoms, tmp_path):
         with open(folder / "log.csv", newline="") as stream:
             losses.append([row["loss"] for row in csv.DictReader(stream)])
     assert losses[0] == losses[1]
+
+
+@pytest.mark.parametrize("bundle", bundle_names())
+def test_monais_metric_in_the_place_of_ours(bundle, phantoms, tmp_path):
+    """Both score the same epochs alike, and evaluate still writes the table, with the metrics that were asked for."""
+    delta = tmp_path / "monai.yaml"
+    delta.write_text(MONAIS_METRIC)
+    root = find_bundle(bundle).absolute()
+    settings = {"bundle_root": str(root), "output_dir": str(tmp_path / "run"), "dataset_dir": str(phantoms(bundle))}
+    run_bundle([*config_files(root, "train"), delta], settings | {"epochs": 1, "batch_size": 2})
+    with open(tmp_path / "run" / "log.csv", newline="") as stream:
+        row = list(csv.DictReader(stream))[-1]
+    assert float(row["val_mean_dice"]) == pytest.approx(float(row["val_table"]), abs=1e-6)
+    run_bundle([*config_files(root, "evaluate"), delta], settings)
+    with open(tmp_path / "run" / "cases.csv", newline="") as stream:
+        cases = list(csv.DictReader(stream))
+    assert cases[0]["dice"] and cases[0]["lesion_recall"] and "assd" not in cases[0]

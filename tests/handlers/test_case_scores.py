@@ -6,8 +6,10 @@ import pytest
 import torch
 from ignite.engine import Engine
 from monai.data import MetaTensor
+from monai.handlers import MeanDice, from_engine
 from monai.metrics import compute_hausdorff_distance
 
+from medseg.errors import UsageError
 from medseg.handlers import CaseScores, SaveCases
 
 LABELS = {"background": 0, "head": 1, "tail": 2}
@@ -25,16 +27,16 @@ def box(x, y, z):
     return slice(*x), slice(*y), slice(*z)
 
 
-def evaluate(pairs, *handlers):
+def evaluate(pairs, *handlers, metric=None, about=()):
     """Run the metric in an engine that yields one decollated case an iteration."""
 
     def step(engine, number):
-        engine.state.batch = [{"case": f"case_{number}", "group": f"patient_{number}"}]
+        engine.state.batch = [{"case": f"case_{number}", "group": f"patient_{number}", **dict(about)}]
         return [{"pred": pairs[number][0], "label": pairs[number][1]}]
 
     engine = Engine(step)
     engine.state.metric_details = {}
-    CaseScores(LABELS).attach(engine, "val_mean_dice")
+    (metric or CaseScores(LABELS)).attach(engine, "val_mean_dice")
     for handler in handlers:
         handler.attach(engine)
     engine.run(list(range(len(pairs))), max_epochs=1)
@@ -69,18 +71,18 @@ def test_a_structure_that_is_in_neither_is_left_out():
 
 def test_what_only_an_earlier_evaluation_scored_goes(tmp_path):
     """So that no mask stands without its scores; what no evaluation wrote stays."""
-    evaluate([(SHIFTED, REFERENCE), (SHIFTED, REFERENCE)], SaveCases(tmp_path))
+    evaluate([(SHIFTED, REFERENCE), (SHIFTED, REFERENCE)], SaveCases(tmp_path, LABELS))
     kept = [tmp_path / name for name in ("predictions/case_0.nii.gz", "previews/case_0.png", "predictions/mine.nii.gz")]
     gone = [tmp_path / name for name in ("predictions/case_1.nii.gz", "previews/case_1.png")]
     for path in kept + gone:
         path.parent.mkdir(exist_ok=True)
         path.write_text("a picture")
-    evaluate([(SHIFTED, REFERENCE)], SaveCases(tmp_path, subset="test"))
+    evaluate([(SHIFTED, REFERENCE)], SaveCases(tmp_path, LABELS, subset="test"))
     assert all(path.is_file() for path in kept) and not any(path.exists() for path in gone)
 
 
 def test_the_table(tmp_path):
-    evaluate([(SHIFTED, REFERENCE), (MISSED, MISSED)], SaveCases(tmp_path, subset="test"))
+    evaluate([(SHIFTED, REFERENCE), (MISSED, MISSED)], SaveCases(tmp_path, LABELS, subset="test"))
     with open(tmp_path / "cases.csv", newline="") as stream:
         rows = list(csv.DictReader(stream))
     found = [(row["case"], row["label"], row["empties"]) for row in rows]
@@ -93,3 +95,60 @@ def test_the_table(tmp_path):
     assert rows[0]["dice"] == "0.75" and rows[3]["dice"] == rows[3]["hd95"] == ""
     assert rows[0]["spacing_mm"] == "1 0.5 2" and rows[0]["subset"] == "test" and rows[0]["distance_unit"] == "mm"
     assert float(rows[0]["reference_ml"]) == pytest.approx(4 * 6 * 4 * np.prod(SPACING) / 1000)
+
+
+def test_metrics_key_and_tolerance_are_chosen():
+    """Surfaces 1 mm apart along x: within 1 mm all agrees; within 0.5 mm what did not move does."""
+    near, far = (
+        evaluate([(SHIFTED, REFERENCE)], metric=CaseScores(LABELS, ["hd", "lesion_recall"], "nsd", tolerance)).state
+        for tolerance in (1.0, {"head": 0.5, "tail": 1.0})
+    )
+    assert near.metrics["val_mean_dice"] == 1.0 == near.metrics["val_nsd_head"]
+    assert far.metrics["val_nsd_head"] < 1.0 == far.metrics["val_nsd_tail"]
+    assert near.metrics["val_hd_mm_head"] == 1.0 == near.metrics["val_lesion_recall_tail"]
+    assert not [name for name in near.metrics if "dice_" in name]
+
+
+def test_distances_of_pictures_are_called_pixels():
+    pictures = [MetaTensor(torch.as_tensor(tensor)[..., 4:5], torch.eye(4, dtype=torch.float64), {"unit": "px"})
+                for tensor in (SHIFTED, REFERENCE)]  # fmt: skip
+    metrics = evaluate([pictures]).state.metrics
+    assert metrics["val_hd95_px_head"] == 1.0 and "val_hd95_mm_head" not in metrics
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [({"metrics": ["dise"]}, "dise"), ({"key": "hd95"}, "hd95"), ({"tolerance_mm": -1.0}, "tolerance"),
+     ({"tolerance_mm": {"head": 1.0}}, "head, tail")],
+)  # fmt: skip
+def test_settings_that_make_no_sense_are_refused(settings, message):
+    with pytest.raises(UsageError, match=message):
+        CaseScores(LABELS, **settings)
+
+
+def test_baselines_stand_beside_the_table(tmp_path):
+    """Head is 4 x 6 x 4 of 12 x 12 x 8 voxels, so that a constant answer scores 2 f / (1 + f) with f = 1 / 12."""
+    evaluate([(SHIFTED, REFERENCE), (SHIFTED, REFERENCE)], SaveCases(tmp_path, LABELS))
+    with open(tmp_path / "baselines.csv", newline="") as stream:
+        found = {(row["case"], row["label"], row["baseline"]): row["dice"] for row in csv.DictReader(stream)}
+    assert float(found["case_0", "head", "constant"]) == pytest.approx(2 / 13)
+    assert float(found["case_1", "tail", "mean shape"]) == 1.0  # the other patient's reference is the same
+    assert float(found["case_1", "head", "all background"]) == 0.0
+
+
+def test_what_is_known_of_a_case_stands_in_the_table(tmp_path):
+    evaluate([(SHIFTED, REFERENCE)], SaveCases(tmp_path, LABELS), about={"strata": {"modality": "T1"}})
+    with open(tmp_path / "cases.csv", newline="") as stream:
+        assert [row["modality"] for row in csv.DictReader(stream)] == ["T1", "T1"]
+
+
+def test_monais_own_metrics_work_beside_and_in_its_place(tmp_path):
+    """MONAI's handlers take the same outputs; the table of cases wants ours somewhere, and says so before the work."""
+    pairs = [(SHIFTED, REFERENCE), (REFERENCE, REFERENCE)]
+    outputs = from_engine(["pred", "label"])
+    theirs = MeanDice(include_background=False, num_classes=3, output_transform=outputs)
+    engine = evaluate(pairs, metric=theirs)
+    assert engine.state.metrics["val_mean_dice"] == pytest.approx((0.75 + 1.0) / 2)
+    with pytest.raises(UsageError, match="additional_metrics"):
+        evaluate(pairs, SaveCases(tmp_path, LABELS), metric=theirs)
+    assert not list(tmp_path.iterdir())

@@ -254,3 +254,47 @@ def test_groups_in_two_subsets_are_counted(complete: Path):
     split["validate"] = [{"case": "c1", "group": "p1", "digest": "1"}]
     files.write_json(complete / "split.json", split)
     assert re.search(r"groups in two subsets 1\b", report(complete).text)
+
+
+def test_intervals_quartiles_and_patients_are_shown(tmp_path: Path):
+    # Two patients of two cases: their means are 0.8 and 0.6, so Student's interval of two is 0.7 -+ 12.7 * 0.1.
+    dice = (0.9, 0.7, 0.65, 0.55)
+    write_cases(tmp_path, [case_row(f"c{i}", "a", v, group=f"p{i // 2}") for i, v in enumerate(dice)])
+    page = report(tmp_path)
+    assert "Dice 4 (2) 0.700 [0.000, 1.000] 0.147 0.675 [0.625, 0.750] 0.550 0.900" in page.text
+    assert "sd over cases 0.147; 95 % interval [0.000, 1.000]" in page.text
+    assert "from resampling patients" in page.text
+
+
+def test_no_interval_is_given_for_a_mean_over_labels_that_is_not_one_over_cases(tmp_path: Path):
+    rows = [case_row("c1", "a", 0.9), case_row("c1", "b", 0.1), case_row("c2", "a", 0.7)]
+    write_cases(tmp_path, [*rows, case_row("c2", "b", "", "absent")])
+    page = report(tmp_path)
+    assert "Mean Dice 0.450" in page.text
+    assert "95 % interval" not in page.text.split("Cases held out")[0]
+
+
+def test_further_metrics_are_shown_where_they_were_scored(tmp_path: Path):
+    write_cases(tmp_path, [case_row("c1", "a", 0.9, nsd=0.95, sensitivity=0.85, components=3.0)])
+    page = report(tmp_path)
+    assert "NSD 1 0.950" in page.text and "Sensitivity 1 0.850" in page.text
+    assert "Precision" not in page.text and "Components" not in page.text
+
+
+def test_baselines_are_shown_where_they_are_recorded(complete: Path):
+    assert "constant" not in report(complete).text
+    columns = ("case", "group", "label", "baseline", "dice", "iou")
+    rows = [("c1", "c1", "a", "constant", 0.1, 0.05), ("c2", "c2", "a", "constant", 0.3, 0.2),
+            ("c3", "c3", "a", "constant", "", ""), ("elsewhere", "e", "a", "constant", 0.9, 0.9)]  # fmt: skip
+    files.write_csv(complete / "baselines.csv", [dict(zip(columns, row, strict=True)) for row in rows])
+    assert "Dice: constant 2 0.200" in report(complete).text
+    (complete / "baselines.csv").write_text("case,label,baseline,dice\nc1,a,constant,good\n")
+    with pytest.raises(DataError, match=r"line 2, column dice.*'good'"):
+        report(complete)
+
+
+def test_millimetres_and_pixels_have_a_figure_each(tmp_path: Path):
+    write_cases(tmp_path, [case_row("c1", "a", 0.9), case_row("c2", "a", 0.8, distance_unit="px")])
+    page = report(tmp_path)
+    assert "HD95 (mm) 1 2.00" in page.text and "HD95 (px) 1 2.00" in page.text
+    assert (tmp_path / "figures/hd95_by_label_px.png").is_file()

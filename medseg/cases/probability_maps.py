@@ -1,0 +1,88 @@
+"""Maps of the foreground's probability beside predicted masks: found by name, read, scored."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from medseg.cases.layouts.pairs import by_stem
+from medseg.cases.listing import look
+from medseg.cases.score_pairs import Pair, refuse
+from medseg.errors import DataError, Fault, UsageError
+from medseg.labels import Labels
+from medseg.metrics.pixelwise import brier, calibration_error, pr_auc, roc_auc
+from medseg.volumes import PICTURES, is_volume, read_volume
+
+SCORERS = {"roc_auc": roc_auc, "pr_auc": pr_auc, "brier": brier, "calibration_error": calibration_error}
+
+
+def with_maps(pairs: Sequence[Pair], folder: str | Path, labels: Labels | None) -> list[Pair]:
+    """The pairs, each with a map of probabilities for every foreground label.
+
+    Args:
+        pairs: what is to be scored.
+        folder: of the maps: ``<case>.nii.gz`` where there is one foreground label, else ``<case>_<label>.nii.gz``.
+        labels: what values mean.
+
+    Raises:
+        UsageError: E903, labels without names.
+        DataError: E101, no such folder; E501, two files of one name; E506, maps that are not there.
+    """
+    if labels is None:
+        fix = "name them: --labels background=0,liver=1"
+        raise UsageError(Fault("E903", "maps of probabilities belong to labels, which have no names", fix))
+    if not Path(folder).is_dir():
+        raise DataError(Fault("E101", "no such folder", "check the path", "maps of probabilities", file=folder))
+    listing = look(Path(folder))
+    named = by_stem(listing.root / place / name for place, names in listing.folders.items() for name in names
+                    if is_volume(name))  # fmt: skip
+    is_one = len(labels.foreground) == 1
+    found, faults = [], []
+    for pair in pairs:
+        wanted = {label: [f"{pair.case}_{label}", *([pair.case] if is_one else [])] for label in labels.foreground}
+        maps = {label: named[name] for label, names in wanted.items() for name in names if name in named}
+        found.append(dataclasses.replace(pair, probabilities=maps))
+        missing = ", ".join(names[-1] for label, names in wanted.items() if label not in maps)
+        if missing:
+            fix = "add it, named by the case and the label"
+            faults.append(Fault("E506", "no map of probabilities of this name", fix, missing, file=folder,
+                                case=pair.case))  # fmt: skip
+    refuse(faults)
+    return found
+
+
+def score_map(path: Path, mask: npt.NDArray[np.bool_]) -> dict[str, float]:
+    """ROC AUC, average precision, Brier score and calibration error of a map against the reference's `mask`.
+
+    Raises:
+        DataError: what `read_volume` refuses; E401, NaN or infinity; E404, values that are no probabilities.
+    """
+    probability = read_probability(path)
+    return {name: score(probability, mask) for name, score in SCORERS.items()}
+
+
+def read_probability(path: Path) -> npt.NDArray[np.floating]:
+    """A map as probabilities from 0 to 1, (X, Y, Z). A picture of whole numbers holds 255ths, or 65535ths.
+
+    Raises:
+        DataError: as `score_map`.
+    """
+    array = read_volume(path).array
+    if array.dtype.kind == "f" and not np.all(np.isfinite(array)):
+        raise DataError(Fault("E401", "NaN or infinity in a map of probabilities", "write them again", file=path))
+    lowest, highest = array.min(), array.max()
+    is_picture = path.suffix.lower() in PICTURES and array.dtype.kind == "u"
+    if array.ndim != 3 or lowest < 0 or (highest > 1 and not is_picture):
+        fix = "write the probability of the foreground, one number from 0 to 1 a voxel"
+        found = f"{lowest:g} to {highest:g}" if array.ndim == 3 else "colours"
+        raise DataError(Fault("E404", "not a map of probabilities", fix, "0 to 1", found, path))
+    if is_picture and highest == 1:
+        fix = "write them from 0 to 255, or masks of 0 and 255"
+        raise DataError(Fault("E404", "a picture whose values are 0 and 1", fix, "255ths", "a mask", path))
+    if is_picture:
+        return np.divide(array, np.iinfo(array.dtype).max, dtype=np.float32)
+    return array if array.dtype.kind == "f" else array.astype(np.float32)

@@ -1,0 +1,97 @@
+"""What `medseg score` is told in words: labels, metrics, tolerances, strata, and where its tables go."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+from medseg.cases.scored_case import Settings
+from medseg.errors import DataError, Fault, UsageError
+from medseg.labels import parse_labels
+from medseg.metrics.catalogue import METRICS, USUAL, chosen
+
+OF_A_RUN = ("record.json", "log.csv")
+
+
+def parse_settings(labels: str | None, metrics: str | None, tolerance: str) -> Settings:
+    """Labels, metrics (``dice,hd95``, ``all``, or the usual ones) and tolerances as they are written in a command.
+
+    Raises:
+        UsageError: E903, anything else, or tolerances that are not those of the labels.
+    """
+    named = None if labels is None else parse_labels(labels)
+    if metrics is None or metrics == "all":
+        names = USUAL if metrics is None else tuple(METRICS)
+    else:
+        names = chosen([name.strip() for name in metrics.split(",")])
+    return Settings(named, names, parse_tolerance(tolerance))
+
+
+def parse_tolerance(text: str) -> float | dict[str, float]:
+    """``1.5``, or one for each label: ``liver=2,tumour=1``.
+
+    Raises:
+        UsageError: E903, anything else.
+    """
+    try:
+        if "=" not in text:
+            return _length(text)
+        pairs = [part.split("=") for part in text.split(",")]
+        found = {name.strip(): _length(value) for name, value in pairs}
+        if len(found) < len(pairs):
+            raise ValueError("a label is named twice")
+        return found
+    except ValueError as error:
+        fix = "give a length of 0 or more for all labels, or one for each"
+        raise UsageError(Fault("E903", f"not a tolerance ({error})", fix, "1.0 or liver=2,tumour=1", text)) from error
+
+
+def parse_strata(texts: Sequence[str]) -> dict[str, tuple[float, ...] | None]:
+    """Columns, and where the numbers of each are cut: ``reference_ml=1.2,10``; None where that is not said.
+
+    Raises:
+        UsageError: E903, cuts that are not rising numbers.
+    """
+    found: dict[str, tuple[float, ...] | None] = {}
+    for text in texts:
+        column, is_cut, cuts = text.partition("=")
+        try:
+            found[column] = _cuts(cuts) if is_cut else None
+        except ValueError as error:
+            what, fix = f"not a column and its cuts ({error})", "give the column's name, and where its numbers are cut"
+            raise UsageError(Fault("E903", what, fix, "reference_ml=1.2,10", text)) from error
+    return found
+
+
+def tables_folder(out: str | Path, inputs: Sequence[str | Path]) -> Path:
+    """The folder for the tables, which need not exist yet.
+
+    Raises:
+        DataError: E503, it is a file, holds a run, or lies in a folder that is read.
+    """
+    folder, fix = Path(out), "say where the tables should go: --out <another folder>"
+    if folder.exists() and not folder.is_dir():
+        raise DataError(Fault("E503", "the tables cannot go into a file", fix, "a folder", "a file", folder))
+    held = [name for name in OF_A_RUN if (folder / name).exists()]
+    if held:
+        what = "the tables would overwrite those of a run"
+        raise DataError(Fault("E503", what, fix, "an empty or new folder", ", ".join(held), folder))
+    for source in map(Path, inputs):
+        if source.is_dir() and source.resolve() in (folder.resolve(), *folder.resolve().parents):
+            raise DataError(Fault("E503", "the tables would lie in a folder that is read", fix, file=source))
+    return folder
+
+
+def _length(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < math.inf:
+        raise ValueError(f"{text.strip()} is no length")
+    return value
+
+
+def _cuts(text: str) -> tuple[float, ...]:
+    found = [float(cut) for cut in text.split(",")]
+    if not all(map(math.isfinite, found)) or found != sorted(set(found)):
+        raise ValueError("numbers in rising order are needed")
+    return tuple(found)

@@ -1,0 +1,93 @@
+"""A prediction and its reference on one grid: what several metrics share."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from medseg.geometry import Geometry
+from medseg.labels import Labels
+from medseg.metrics.detection import Detection, match_lesions
+from medseg.metrics.overlap import Counts, count
+from medseg.metrics.surface import SurfaceDistances, surface_distances
+
+LabelMap = npt.NDArray[np.integer]
+Mask = npt.NDArray[np.bool_]
+
+
+class CasePair:
+    """A prediction and its reference: what several metrics share is found once, and only where one asks for it.
+
+    Args:
+        prediction, reference: label maps of shape `geometry.shape`.
+        geometry: their common grid.
+        labels: what their values mean.
+        tolerance_mm: how far apart surfaces may lie that count as the same, for all labels or by name.
+
+    Raises:
+        ValueError: if the two shapes differ from the geometry's.
+    """
+
+    def __init__(
+        self,
+        prediction: LabelMap,
+        reference: LabelMap,
+        geometry: Geometry,
+        labels: Labels,
+        tolerance_mm: float | Mapping[str, float],
+    ) -> None:
+        if not prediction.shape == reference.shape == geometry.shape:
+            raise ValueError(f"shapes differ: {prediction.shape}, {reference.shape}, grid {geometry.shape}")
+        self.prediction, self.reference, self.geometry, self.labels = prediction, reference, geometry, labels
+        self._tolerance_mm = tolerance_mm
+        self._lesions: dict[str, Detection] = {}
+
+    def tolerance_mm(self, name: str) -> float:
+        """How far apart two surfaces may lie."""
+        return self._tolerance_mm[name] if isinstance(self._tolerance_mm, Mapping) else self._tolerance_mm
+
+    @cached_property
+    def counts(self) -> dict[str, Counts]:
+        """Voxels right and wrong, by label."""
+        return count(self.prediction, self.reference, self.labels)
+
+    @cached_property
+    def surfaces(self) -> dict[str, SurfaceDistances]:
+        """Distances between surfaces, by label."""
+        return surface_distances(self.prediction, self.reference, self.geometry.spacing_mm, self.labels)
+
+    def masks(self, name: str) -> tuple[Mask, Mask]:
+        """Prediction and reference of one label."""
+        return self.labels.mask(self.prediction, name), self.labels.mask(self.reference, name)
+
+    def lesions(self, name: str) -> Detection:
+        """Connected components found, missed and invented."""
+        if name not in self._lesions:
+            self._lesions[name] = match_lesions(*self.masks(name))
+        return self._lesions[name]
+
+    @cached_property
+    def voxel_ml(self) -> float:
+        """Millilitres of a voxel; NaN in a picture, whose pixels have no known size."""
+        volume_mm3 = abs(float(np.linalg.det(self.geometry.affine[:3, :3])))
+        return volume_mm3 / 1000.0 if self.geometry.unit == "mm" else math.nan
+
+    def reference_ml(self, name: str) -> float:
+        """Volume of the reference."""
+        return (self.counts[name].tp + self.counts[name].fn) * self.voxel_ml
+
+    def prediction_ml(self, name: str) -> float:
+        """Volume of the prediction."""
+        return (self.counts[name].tp + self.counts[name].fp) * self.voxel_ml
+
+    def empties(self, name: str) -> str:
+        """``missed``, ``invented``, ``absent`` or nothing."""
+        counts = self.counts[name]
+        in_reference, in_prediction = counts.tp + counts.fn > 0, counts.tp + counts.fp > 0
+        if in_reference:
+            return "" if in_prediction else "missed"
+        return "invented" if in_prediction else "absent"
