@@ -45,10 +45,16 @@ lint: $(VENV)/dev ## ruff, import-linter, mypy
 	$(BIN)/lint-imports
 	$(BIN)/mypy medseg
 
-bench: $(VENV)/dev ## ratios against named peers (tools/bench)
+$(VENV)/bench: $(VENV)/dev
+	$(BIN)/python -m pip install --quiet --no-deps medpy==0.5.2 surface-distance==0.1
+	touch $@
+
+bench: $(VENV)/bench ## ratios against named peers (tools/bench)
 	$(BIN)/python tools/bench/startup.py
 	$(BIN)/python tools/bench/train_step.py
 	$(BIN)/python tools/bench/io.py
+	$(BIN)/python tools/bench/metrics.py
+	$(BIN)/python tools/bench/score.py
 
 # torchvision without its dependencies: they would swap torch for a CUDA build of several gigabytes.
 $(VENV)-nnunet/base: constraints.txt

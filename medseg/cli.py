@@ -148,7 +148,8 @@ def score(
     from medseg.cases.scoring import score_folders
     from medseg.reports.score_tables import write_scores
 
-    settings, strata = parse_settings(labels, metrics, tolerance), parse_strata(by or [])
+    settings = parse_settings(labels, metrics, tolerance, probabilities is not None)
+    strata = parse_strata(by or [])
     inputs = [path for path in (predictions, references, probabilities) if path is not None]
     folder = tables_folder(out, inputs)
     scores = score_folders(predictions, references, settings, layout, only_predicted, probabilities, table,

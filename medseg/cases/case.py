@@ -7,6 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from medseg.volumes import is_volume
+
+NO_COLUMNS = ("subset", "ignore_value")
+
 
 @dataclass(frozen=True)
 class Case:
@@ -34,6 +38,12 @@ class Case:
     def __post_init__(self) -> None:
         object.__setattr__(self, "images", tuple(Path(path) for path in self.images))
         object.__setattr__(self, "group", self.group or self.id)
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """What a table of cases may hold of `meta`: no paths, nothing that has its own column."""
+        return {name: str(value) for name, value in self.meta.items()
+                if name not in NO_COLUMNS and not is_volume(str(value))}  # fmt: skip
 
     @property
     def labels(self) -> tuple[Path, ...]:

@@ -14,13 +14,13 @@ from tqdm import tqdm
 
 from medseg.cases.case import Case
 from medseg.cases.check import CheckedCase, check_case
+from medseg.cases.faults import refuse, summed_up
 from medseg.cases.layouts import DataSet
-from medseg.errors import DataError, Fault
+from medseg.errors import Fault
 from medseg.labels import Labels
 
 logger = logging.getLogger(__name__)
 
-SHOWN = 20
 MOST_THREADS = 8  # each holds a case
 ODD_SPACING = 4.0  # times the median
 
@@ -63,11 +63,8 @@ def refuse_faulty(cases: Sequence[Case], labels: Labels | None = None) -> list[C
     """
     checked = check_cases(cases, labels)
     faults = [fault for each in checked for fault in each.faults] + compare_cases(checked)
-    errors = [fault for fault in faults if not fault.is_warning]
-    if errors:
-        rest = [Fault("E600", f"{len(errors) - SHOWN} more faults", "mend these first")] if len(errors) > SHOWN else []
-        raise DataError(*errors[:SHOWN], *rest)
-    for line in _summed_up(faults):
+    refuse([fault for fault in faults if not fault.is_warning])
+    for line in summed_up(faults):
         logger.warning(line)
     return checked
 
@@ -171,14 +168,3 @@ def unlabelled(cases: Sequence[Case]) -> list[Fault]:
     )
     return [Fault("W101", f"{len(without)} of {len(usual)} images have no label", fix, found=names,
                   file=without[0].images[0], case=without[0].id)]  # fmt: skip
-
-
-def _summed_up(faults: Sequence[Fault]) -> list[str]:
-    """A line a kind of fault: the first, and how many more there are."""
-    kinds: dict[str, list[Fault]] = {}
-    for fault in faults:
-        kinds.setdefault(fault.code, []).append(fault)
-    return [
-        str(members[0]) + (f" (and {len(members) - 1} more of this kind)" if len(members) > 1 else "")
-        for members in kinds.values()
-    ]

@@ -131,9 +131,8 @@ def _item(case: Case, label_key: str | None = None) -> Item:
     if label_key is not None:  # None stands for an all-background case, see `Case.negative`
         files_of_label = [str(path) for path in case.labels]
         item[label_key] = files_of_label if len(files_of_label) > 1 else next(iter(files_of_label), None)
-    strata = {name: str(value) for name, value in case.meta.items() if name != "subset"}
-    if label_key == "reference" and strata:
-        item["strata"] = strata
+    if label_key == "reference" and case.columns:
+        item["strata"] = case.columns
     return item
 
 

@@ -1,4 +1,4 @@
-"""Maps of the foreground's probability beside predicted masks: found by name, read, scored."""
+"""Maps of the foreground's probability beside predicted masks: found by name, and read."""
 
 from __future__ import annotations
 
@@ -9,15 +9,13 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from medseg.cases.faults import refuse
 from medseg.cases.layouts.pairs import by_stem
 from medseg.cases.listing import look
-from medseg.cases.score_pairs import Pair, refuse
+from medseg.cases.score_pairs import Pair
 from medseg.errors import DataError, Fault, UsageError
 from medseg.labels import Labels
-from medseg.metrics.pixelwise import brier, calibration_error, pr_auc, roc_auc
 from medseg.volumes import PICTURES, is_volume, read_volume
-
-SCORERS = {"roc_auc": roc_auc, "pr_auc": pr_auc, "brier": brier, "calibration_error": calibration_error}
 
 
 def with_maps(pairs: Sequence[Pair], folder: str | Path, labels: Labels | None) -> list[Pair]:
@@ -55,21 +53,11 @@ def with_maps(pairs: Sequence[Pair], folder: str | Path, labels: Labels | None) 
     return found
 
 
-def score_map(path: Path, mask: npt.NDArray[np.bool_]) -> dict[str, float]:
-    """ROC AUC, average precision, Brier score and calibration error of a map against the reference's `mask`.
-
-    Raises:
-        DataError: what `read_volume` refuses; E401, NaN or infinity; E404, values that are no probabilities.
-    """
-    probability = read_probability(path)
-    return {name: score(probability, mask) for name, score in SCORERS.items()}
-
-
 def read_probability(path: Path) -> npt.NDArray[np.floating]:
     """A map as probabilities from 0 to 1, (X, Y, Z). A picture of whole numbers holds 255ths, or 65535ths.
 
     Raises:
-        DataError: as `score_map`.
+        DataError: what `read_volume` refuses; E401, NaN or infinity; E404, values that are no probabilities.
     """
     array = read_volume(path).array
     if array.dtype.kind == "f" and not np.all(np.isfinite(array)):

@@ -12,7 +12,7 @@ from medseg.cases.layouts.csv_pairs import MEANINGS
 from medseg.cases.score_pairs import SHOWN, Pair, Pairs
 from medseg.errors import DataError, Fault, UsageError
 from medseg.metrics.case_table import AFTER, BEFORE
-from medseg.metrics.columns import SCORES
+from medseg.metrics.catalogue import METRICS
 from medseg.metrics.strata import THICKNESS
 
 CASE = ("case", "case id", "id")
@@ -60,7 +60,7 @@ def refuse_columns(pairs: Sequence[Pair]) -> None:
     Raises:
         DataError: E104, there are some.
     """
-    own = {*BEFORE, *AFTER, *SCORES}
+    own = {*BEFORE, *AFTER, *METRICS}
     both = dict.fromkeys(name for pair in pairs for name in pair.columns if name.lower() in own)
     if both:
         fix = "rename them in the table of cases"

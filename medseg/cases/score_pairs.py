@@ -9,15 +9,13 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from tqdm import tqdm
 
-from medseg.cases.check_all import SHOWN
+from medseg.cases.faults import SHOWN, refuse
 from medseg.cases.layouts import NAMED, DataSet, csv_pairs, flat, read_data_set
 from medseg.cases.listing import Listing, look
 from medseg.errors import DataError, Fault
-from medseg.geometry import Geometry
 from medseg.labels import Labels
 from medseg.volumes import is_volume, read_geometry, stem
 from medseg.volumes.label_map import grid_faults
@@ -27,7 +25,6 @@ DICOM = ".dcm"
 OF_A_RUN = "predictions"  # where a run folder keeps its masks
 # what programs append to a case's name: a label's ending, nnU-Net's and the Decathlon's channel, MONAI's postfix
 ENDING = re.compile(r"_(seg|segmentation|mask|label|labels|pred|prediction|trans|0000)$", re.IGNORECASE)
-NO_COLUMNS = ("subset", "ignore_value")
 
 
 @dataclass(frozen=True)
@@ -149,24 +146,8 @@ def refuse_other_grids(pairs: Sequence[Pair]) -> None:
             continue
         for path, grid in zip(files[1:], grids[1:], strict=True):
             what = "the map of probabilities" if path in pair.probabilities.values() else "the prediction"
-            faults += other_grid(path, what, grid, grids[0], pair.case)
+            faults += grid_faults(path, what, grid, grids[0], pair.case, "its reference")
     refuse(faults)
-
-
-def other_grid(path: Path, what: str, grid: Geometry, wanted: Geometry, case: str = "") -> list[Fault]:
-    """`medseg.volumes.label_map.grid_faults`, in the words of a prediction and its reference."""
-    return [
-        dataclasses.replace(fault, what=fault.what.replace("its image", "its reference"),
-                            fix=fault.fix.replace("its image's", "its reference's"))
-        for fault in grid_faults(path, what, grid, wanted, case)
-    ]  # fmt: skip
-
-
-def refuse(faults: Sequence[Fault]) -> None:
-    """Raise the first 20 of all faults, and how many more there are, where there are any."""
-    if faults:
-        rest = [Fault("E600", f"{len(faults) - SHOWN} more faults", "mend these first")] if len(faults) > SHOWN else []
-        raise DataError(*faults[:SHOWN], *rest)
 
 
 def _of_run(folder: Path) -> Path:
@@ -203,7 +184,7 @@ def _is_data_set(listing: Listing) -> bool:
 def _labelled(data_set: DataSet, root: Path) -> _Side:
     maps = [
         _Map((case.id, *map(_name, (*case.labels, *case.images))), case.labels, case.group,
-             str(case.meta.get("subset", "")), _columns(case.meta))
+             str(case.meta.get("subset", "")), case.columns)
         for case in data_set.cases
         if case.labels or case.negative
     ]  # fmt: skip
@@ -212,11 +193,6 @@ def _labelled(data_set: DataSet, root: Path) -> _Side:
         found = f"{len(data_set.cases)} cases, none of them with a label"
         raise DataError(Fault("E101", "the data set has no labels", fix, "labels", found, root))
     return _Side(maps, f"a data set, {data_set.layout}", data_set.labels)
-
-
-def _columns(meta: Mapping[str, Any]) -> dict[str, str]:
-    """What a table may hold of a layout's meta data: no paths."""
-    return {name: str(value) for name, value in meta.items() if name not in NO_COLUMNS and not is_volume(str(value))}
 
 
 def _plain(listing: Listing) -> list[_Map]:

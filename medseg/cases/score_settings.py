@@ -9,22 +9,35 @@ from pathlib import Path
 from medseg.cases.scored_case import Settings
 from medseg.errors import DataError, Fault, UsageError
 from medseg.labels import parse_labels
-from medseg.metrics.catalogue import METRICS, USUAL, chosen
+from medseg.metrics.catalogue import OF_LABEL_MAPS, OF_PROBABILITIES, USUAL, chosen
 
 OF_A_RUN = ("record.json", "log.csv")
 
 
-def parse_settings(labels: str | None, metrics: str | None, tolerance: str) -> Settings:
-    """Labels, metrics (``dice,hd95``, ``all``, or the usual ones) and tolerances as they are written in a command.
+def parse_settings(
+    labels: str | None, metrics: str | None, tolerance: str, has_probabilities: bool = False
+) -> Settings:
+    """Labels, metrics and tolerances as they are written in a command.
+
+    Metrics are ``dice,hd95``, ``all``, or the usual ones; where there are probabilities, also those that need them,
+    unless some of them are named.
 
     Raises:
-        UsageError: E903, anything else, or tolerances that are not those of the labels.
+        UsageError: E903, anything else, or metrics of probabilities without any.
     """
     named = None if labels is None else parse_labels(labels)
     if metrics is None or metrics == "all":
-        names = USUAL if metrics is None else tuple(METRICS)
+        names = USUAL if metrics is None else tuple(OF_LABEL_MAPS)
     else:
         names = chosen([name.strip() for name in metrics.split(",")])
+    of_probabilities = [name for name in names if name in OF_PROBABILITIES]
+    if of_probabilities and not has_probabilities:
+        fix = "say where the maps are: --probabilities <folder>"
+        raise UsageError(
+            Fault("E903", "metrics that need maps of probabilities", fix, found=", ".join(of_probabilities))
+        )
+    if has_probabilities and not of_probabilities:
+        names += tuple(OF_PROBABILITIES)
     return Settings(named, names, parse_tolerance(tolerance))
 
 

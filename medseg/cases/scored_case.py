@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from medseg.cases.probability_maps import score_map
-from medseg.cases.score_pairs import Pair, other_grid
+from medseg.cases.probability_maps import read_probability
+from medseg.cases.score_pairs import Pair
 from medseg.errors import DataError, Fault
 from medseg.geometry import Geometry
 from medseg.labels import Labels, is_black_and_white
@@ -20,7 +20,7 @@ from medseg.metrics.baselines import ReferenceSample, sample_reference
 from medseg.metrics.catalogue import USUAL
 from medseg.metrics.location import location
 from medseg.metrics.scores import TOLERANCE_MM, score_case
-from medseg.volumes.label_map import read_label
+from medseg.volumes.label_map import grid_faults, read_label
 from medseg.volumes.volume import Volume
 
 FEW_LABELS = 16
@@ -87,7 +87,9 @@ def with_absent(done: ScoredCase, labels: Labels, settings: Settings) -> ScoredC
         return done
     point, nothing = Geometry(done.grid.affine, (1, 1, 1), done.grid.unit), np.zeros((1, 1, 1), np.uint8)
     place = {"location": ""} if settings.with_location else {}
-    absent = [row | place for row in score_case(nothing, nothing, point, labels, settings.metrics)]
+    absent = [
+        row | place for row in score_case(nothing, nothing, point, labels, settings.metrics, settings.tolerance_mm)
+    ]
     found = {row["label"]: row for row in (*(_row(done.pair, done.grid, row) for row in absent), *done.rows)}
     voxels = {name: done.sample.label_voxels.get(name, 0) for name in labels.foreground}
     sample = dataclasses.replace(done.sample, label_voxels=voxels)
@@ -111,12 +113,10 @@ def _score(pair: Pair, settings: Settings) -> ScoredCase:
     if settings.labels is None and isinstance(tolerance_mm, Mapping):  # compared with the labels of all cases later
         tolerance_mm = {name: tolerance_mm.get(name, TOLERANCE_MM) for name in labels.foreground}
     prediction, reference, grid = maps["prediction"].array, maps["reference"].array, maps["reference"].geometry
-    rows = score_case(prediction, reference, grid, labels, settings.metrics, tolerance_mm)
-    if pair.probabilities or settings.with_location:
-        for row in rows:
-            mask = labels.mask(reference, row["label"])
-            row |= score_map(pair.probabilities[row["label"]], mask) if pair.probabilities else {}
-            row |= {"location": location(mask, grid)} if settings.with_location else {}
+    probabilities = {name: read_probability(path) for name, path in pair.probabilities.items()}
+    rows = score_case(prediction, reference, grid, labels, settings.metrics, tolerance_mm, probabilities)
+    if settings.with_location:
+        rows = [row | {"location": location(labels.mask(reference, row["label"]), grid)} for row in rows]
     sample = sample_reference(pair.case, pair.group, reference, grid, labels)
     return ScoredCase(pair, (), tuple(_row(pair, grid, row) for row in rows), grid, sample, values, is_white, notes)
 
@@ -145,7 +145,8 @@ def _read(pair: Pair, labels: Labels | None) -> tuple[dict[str, Volume], tuple[F
     notes = tuple(dataclasses.replace(note, case=pair.case) for each in maps.values() for note in each.notes
                   if labels is not None or note.code != WHITE_MASK)  # fmt: skip
     maps.setdefault("reference", Volume(np.zeros_like(prediction.array), prediction.geometry))
-    faults += other_grid(pair.prediction[0], "the prediction", prediction.geometry, maps["reference"].geometry)
+    faults += grid_faults(pair.prediction[0], "the prediction", prediction.geometry, maps["reference"].geometry,
+                          other="its reference")  # fmt: skip
     if faults:
         raise DataError(*faults)
     return maps, notes

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from medseg.cases.faults import refuse, summed_up
 from medseg.cases.in_processes import in_processes
-from medseg.cases.probability_maps import SCORERS, with_maps
+from medseg.cases.probability_maps import with_maps
 from medseg.cases.score_columns import LOCATION, refuse_columns, refuse_strata, with_table
-from medseg.cases.score_pairs import Pair, find_pairs, refuse, refuse_other_grids
+from medseg.cases.score_pairs import Pair, find_pairs, refuse_other_grids
 from medseg.cases.scored_case import ScoredCase, Settings, by_number, score_pair, with_absent
 from medseg.errors import DataError, Fault
 from medseg.labels import Labels
@@ -103,9 +104,9 @@ def score_pairs(pairs: Sequence[Pair], settings: Settings, workers: int | None =
         labels, notes = _found_labels(done)
         tolerances(settings.tolerance_mm, labels)
         done = [with_absent(each, labels, settings) for each in done]
-    metrics = (*settings.metrics, *(SCORERS if any(pair.probabilities for pair in pairs) else ()))
     rows = [row for each in done for row in each.rows]
-    return Scores(rows, _baselines(done, labels), labels, metrics, notes + _tolerance_note(settings) + _noted(done))
+    noted = [note for each in done for note in each.notes]
+    return Scores(rows, _baselines(done, labels), labels, settings.metrics, notes + summed_up(noted))
 
 
 def _found_labels(done: Sequence[ScoredCase]) -> tuple[Labels, list[str]]:
@@ -132,21 +133,3 @@ def _baselines(done: Sequence[ScoredCase], labels: Labels) -> list[Row]:
     units = {each.pair.case: each.grid.unit for each in done if each.grid is not None}
     rows = baseline_rows([each.sample for each in done if each.sample is not None], labels)
     return [row | {"distance_unit": units[row["case"]]} for row in rows]
-
-
-def _tolerance_note(settings: Settings) -> list[str]:
-    """How far apart surfaces may lie, where a score depends on it."""
-    if not {"nsd", "added_path_length"} & set(settings.metrics):
-        return []
-    given = settings.tolerance_mm if isinstance(settings.tolerance_mm, Mapping) else {"": settings.tolerance_mm}
-    lengths = ", ".join(f"{value:g} mm{f' of {name}' if name else ''}" for name, value in given.items())
-    return [f"surfaces count as the same within {lengths} (in a picture, pixels): --tolerance"]
-
-
-def _noted(done: Sequence[ScoredCase]) -> list[str]:
-    """What reading decided, a line a kind: the first, and how many more there are."""
-    kinds: dict[str, list[Fault]] = {}
-    for note in (note for each in done for note in each.notes):
-        kinds.setdefault(note.code, []).append(note)
-    return [f"{notes[0]}" + (f" (and {len(notes) - 1} more of this kind)" if len(notes) > 1 else "")
-            for notes in kinds.values()]  # fmt: skip

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from ignite.engine import Engine, Events
 from ignite.metrics import Metric
@@ -18,7 +19,7 @@ from medseg.geometry import Geometry
 from medseg.labels import Labels
 from medseg.metrics.baselines import ReferenceSample, baseline_rows, sample_reference
 from medseg.metrics.case_table import write_baselines, write_cases
-from medseg.metrics.catalogue import METRICS, USUAL, chosen
+from medseg.metrics.catalogue import METRICS, OF_PROBABILITIES, USUAL, chosen
 from medseg.metrics.scores import TOLERANCE_MM, mean, mean_by_label, score_case, tolerances
 
 DETAILS, SAMPLES = "cases", "references"
@@ -38,11 +39,14 @@ class CaseScores(Metric):
         metrics: names of `medseg.metrics.catalogue.METRICS`.
         key: the one whose mean is the value of this metric; checkpoints and early stopping take higher for better.
         tolerance_mm: of surface Dice and added path length, for all labels or by name.
+        probabilities: the key of the output that holds them, (C, X, Y, Z), a channel a label value (or one channel,
+            the foreground's); metrics as ``roc_auc`` need it.
         prefix: of the further metrics' names.
         output_transform: from the engine's output to a list of dictionaries with ``pred`` and ``label``.
 
     Raises:
-        UsageError: E903, a metric or a label that there is not, or a key that is not better where it is higher.
+        UsageError: E903, a metric or a label that there is not, a key that is not better where it is higher, or
+            metrics of probabilities without any.
     """
 
     def __init__(
@@ -51,12 +55,17 @@ class CaseScores(Metric):
         metrics: Sequence[str] = USUAL,
         key: str = "dice",
         tolerance_mm: float | Mapping[str, float] = TOLERANCE_MM,
+        probabilities: str | None = None,
         prefix: str = "val_",
         output_transform: Callable = lambda output: output,
     ) -> None:
         self.labels, self.prefix, self.key = Labels(labels), prefix, key
         self.metrics = chosen([*metrics, key])
-        self.tolerance_mm = tolerances(tolerance_mm, self.labels)
+        self.tolerance_mm, self.probabilities = tolerances(tolerance_mm, self.labels), probabilities
+        needing = [name for name in self.metrics if name in OF_PROBABILITIES]
+        if needing and probabilities is None:
+            fix = "name the output's key, which ToNativeGridd writes: probabilities: prob"
+            raise UsageError(Fault("E903", "these need probabilities", fix, found=", ".join(needing)))
         if not METRICS[key].higher_is_better:
             better = ", ".join(name for name in METRICS if METRICS[name].higher_is_better)
             fix = "choose a key that is better where it is higher"
@@ -77,17 +86,19 @@ class CaseScores(Metric):
     def iteration_completed(self, engine: Engine) -> None:
         """Score the batch: lists of label maps (1, X, Y, Z) under ``pred`` and ``label``."""
         for item, output in zip(engine.state.batch, self._output_transform(engine.state.output), strict=True):
-            self.update((item, output[CommonKeys.PRED], output[CommonKeys.LABEL]))
+            given = None if self.probabilities is None else output[self.probabilities]
+            self.update((item, output[CommonKeys.PRED], output[CommonKeys.LABEL], given))
 
-    def update(self, output: tuple[Mapping[str, Any], torch.Tensor, torch.Tensor]) -> None:
+    def update(self, output: tuple[Mapping[str, Any], torch.Tensor, torch.Tensor, torch.Tensor | None]) -> None:
         """Score one case."""
-        item, prediction, reference = output
+        item, prediction, reference, given = output
         unit = reference.meta.get("unit", "mm")
         geometry = Geometry(np.asarray(reference.affine.cpu()), tuple(reference.shape[1:]), unit)
         maps = [torch.as_tensor(tensor).cpu().numpy()[0].round().astype(np.int32) for tensor in (prediction, reference)]
         spacing = " ".join(f"{size:.6g}" for size in geometry.spacing_mm)
         common = {"case": item["case"], "group": item["group"], "distance_unit": unit, "spacing_mm": spacing}
-        rows = score_case(maps[0], maps[1], geometry, self.labels, self.metrics, self.tolerance_mm)
+        shares = None if given is None else _by_label(torch.as_tensor(given).cpu().numpy(), self.labels)
+        rows = score_case(maps[0], maps[1], geometry, self.labels, self.metrics, self.tolerance_mm, shares)
         self.rows += [item.get("strata", {}) | common | row for row in rows]
         self.samples.append(sample_reference(item["case"], item["group"], maps[1], geometry, self.labels))
 
@@ -153,6 +164,15 @@ class SaveCases:
             return set()
         with open(self.path, newline="", encoding="utf-8") as stream:
             return {Path(row["case"]).name for row in csv.DictReader(stream)}
+
+
+def _by_label(probabilities: npt.NDArray, labels: Labels) -> dict[str, npt.NDArray]:
+    """Label to its probability, (X, Y, Z): that of a union is the sum of its values'."""
+    if len(probabilities) == 1 and len(labels.foreground) == 1:
+        return {labels.foreground[0]: probabilities[0]}
+    if len(probabilities) < labels.n_classes:
+        raise ValueError(f"probabilities of {labels.n_classes} label values expected, found {len(probabilities)}")
+    return {name: probabilities[list(labels.values[name])].sum(axis=0).clip(0, 1) for name in labels.foreground}
 
 
 def _gathered(own: list[Any]) -> list[Any]:

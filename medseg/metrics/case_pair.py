@@ -13,6 +13,7 @@ from medseg.geometry import Geometry
 from medseg.labels import Labels
 from medseg.metrics.detection import Detection, match_lesions
 from medseg.metrics.overlap import Counts, count
+from medseg.metrics.pixelwise import Probability
 from medseg.metrics.surface import SurfaceDistances, surface_distances
 
 LabelMap = npt.NDArray[np.integer]
@@ -27,9 +28,10 @@ class CasePair:
         geometry: their common grid.
         labels: what their values mean.
         tolerance_mm: how far apart surfaces may lie that count as the same, for all labels or by name.
+        probabilities: of each foreground label, from 0 to 1, of the same shape; where there are any.
 
     Raises:
-        ValueError: if the two shapes differ from the geometry's.
+        ValueError: if a shape differs from the geometry's.
     """
 
     def __init__(
@@ -39,9 +41,12 @@ class CasePair:
         geometry: Geometry,
         labels: Labels,
         tolerance_mm: float | Mapping[str, float],
+        probabilities: Mapping[str, Probability] | None = None,
     ) -> None:
-        if not prediction.shape == reference.shape == geometry.shape:
-            raise ValueError(f"shapes differ: {prediction.shape}, {reference.shape}, grid {geometry.shape}")
+        self._probabilities = dict(probabilities or {})
+        shapes = [each.shape for each in (prediction, reference, *self._probabilities.values())]
+        if any(shape != geometry.shape for shape in shapes):
+            raise ValueError(f"shapes differ: {', '.join(map(str, shapes))}, grid {geometry.shape}")
         self.prediction, self.reference, self.geometry, self.labels = prediction, reference, geometry, labels
         self._tolerance_mm = tolerance_mm
         self._lesions: dict[str, Detection] = {}
@@ -49,6 +54,16 @@ class CasePair:
     def tolerance_mm(self, name: str) -> float:
         """How far apart two surfaces may lie."""
         return self._tolerance_mm[name] if isinstance(self._tolerance_mm, Mapping) else self._tolerance_mm
+
+    def probability(self, name: str) -> Probability:
+        """That of one label.
+
+        Raises:
+            ValueError: if it was not given.
+        """
+        if name not in self._probabilities:
+            raise ValueError(f"no probabilities of {name}")
+        return self._probabilities[name]
 
     @cached_property
     def counts(self) -> dict[str, Counts]:

@@ -11,8 +11,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from medseg.errors import Fault, UsageError
-from medseg.metrics.case_pair import CasePair
+from medseg.metrics.case_pair import CasePair, Mask
 from medseg.metrics.path_length import added_path_length
+from medseg.metrics.pixelwise import Probability, brier, calibration_error, pr_auc, roc_auc
 from medseg.metrics.shape import n_components, perimeter_squared_over_area
 
 POLICY = (
@@ -68,7 +69,18 @@ def _lesions(title: str, attribute: str) -> Metric:
     return Metric(title, lambda pair, name: getattr(pair.lesions(name), attribute), "overlap", True)
 
 
-METRICS: dict[str, Metric] = {
+def _of_probabilities(title: str, score: Callable[[Probability, Mask], float], higher_is_better: bool) -> Metric:
+    return Metric(title, lambda pair, name: score(pair.probability(name), pair.masks(name)[1]), "plain",
+                  higher_is_better)  # fmt: skip
+
+
+OF_PROBABILITIES: dict[str, Metric] = {
+    "roc_auc": _of_probabilities("ROC AUC", roc_auc, True),
+    "pr_auc": _of_probabilities("PR AUC", pr_auc, True),
+    "brier": _of_probabilities("Brier score", brier, False),
+    "calibration_error": _of_probabilities("Calibration error", calibration_error, False),
+}
+OF_LABEL_MAPS: dict[str, Metric] = {
     "dice": _overlap("Dice", "dice"),
     "iou": _overlap("IoU", "iou"),
     "sensitivity": _overlap("Sensitivity", "sensitivity"),
@@ -101,6 +113,7 @@ METRICS: dict[str, Metric] = {
     "perimeter2_over_area": Metric("Perimeter\u00b2/area", lambda pair, name: perimeter_squared_over_area(
         pair.masks(name)[0], pair.geometry), "plain", None, decimals=1),
 }  # fmt: skip
+METRICS = OF_LABEL_MAPS | OF_PROBABILITIES
 USUAL = ("dice", "iou", "hd95", "assd", "nsd", "sensitivity", "precision", "volume_difference_ml")
 
 

@@ -11,6 +11,7 @@ from medseg.geometry import Geometry
 from medseg.labels import Labels
 from medseg.metrics.case_pair import CasePair, LabelMap
 from medseg.metrics.catalogue import METRICS, USUAL
+from medseg.metrics.pixelwise import Probability
 
 VOLUMES = ("reference_ml", "prediction_ml")
 TOLERANCE_MM = 1.0
@@ -23,6 +24,7 @@ def score_case(
     labels: Labels,
     metrics: Sequence[str] = USUAL,
     tolerance_mm: float | Mapping[str, float] = TOLERANCE_MM,
+    probabilities: Mapping[str, Probability] | None = None,
 ) -> list[dict[str, Any]]:
     """One row a foreground label: ``label``, the metrics, ``empties``, ``reference_ml``, ``prediction_ml``.
 
@@ -33,11 +35,12 @@ def score_case(
         geometry: their common grid; distances come in mm, volumes in ml (in pixels, and NaN, for a picture).
         metrics: names of `medseg.metrics.catalogue.METRICS`, which also states what a missing structure counts as.
         tolerance_mm: of NSD and added path length, for all labels or by name.
+        probabilities: of each foreground label, from 0 to 1; ROC AUC and its like need them.
 
     Raises:
-        ValueError: if the two shapes differ from the geometry's.
+        ValueError: if a shape differs from the geometry's, or probabilities are needed and not there.
     """
-    pair = CasePair(prediction, reference, geometry, labels, tolerance_mm)
+    pair = CasePair(prediction, reference, geometry, labels, tolerance_mm, probabilities)
     has_tolerance = any(METRICS[metric].has_tolerance for metric in metrics)
     return [
         {"label": name}

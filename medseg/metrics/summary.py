@@ -10,7 +10,7 @@ import numpy as np
 
 from medseg.errors import DataError, Fault
 from medseg.metrics.bootstrap import by_patient, mean_interval
-from medseg.metrics.columns import SCORES, known_scores
+from medseg.metrics.catalogue import METRICS, chosen
 
 Row = Mapping[str, Any]
 
@@ -27,7 +27,7 @@ def summarise(rows: Iterable[Row], metrics: Sequence[str] | None = None, seed: i
     Args:
         rows: rows of ``cases.csv`` (text) or of `medseg.metrics.scores.score_case` (numbers), each with its case;
             cases of one ``group`` are one patient's, and a case without a group is its own.
-        metrics: names of `medseg.metrics.columns.SCORES`, or None for those that the rows hold.
+        metrics: names of `medseg.metrics.catalogue.METRICS`, or None for those that the rows hold.
         seed: of the resampling.
 
     Returns:
@@ -44,7 +44,7 @@ def summarise(rows: Iterable[Row], metrics: Sequence[str] | None = None, seed: i
         ValueError: if a metric's cell holds something that is not a number.
     """
     rows = list(rows)
-    names = metrics_in(rows) if metrics is None else known_scores(metrics)
+    names = metrics_in(rows) if metrics is None else chosen(metrics)
     sets: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
         sets.setdefault((str(row["label"]), unit(row)), []).append(row)
@@ -58,9 +58,9 @@ def summarise(rows: Iterable[Row], metrics: Sequence[str] | None = None, seed: i
 
 
 def metrics_in(rows: Iterable[Row]) -> tuple[str, ...]:
-    """Those of `medseg.metrics.columns.SCORES` that the rows hold, in its order."""
+    """Those of `medseg.metrics.catalogue.METRICS` that the rows hold, in its order."""
     held = {name for row in rows for name in row}
-    return tuple(metric for metric in SCORES if metric in held)
+    return tuple(metric for metric in METRICS if metric in held)
 
 
 def case_means(rows: Iterable[Row]) -> dict[str, float | None]:
@@ -84,7 +84,7 @@ def value(row: Row, metric: str) -> float | None:
     Raises:
         ValueError: if the cell holds something that is not a number.
     """
-    kind, empties = SCORES[metric].kind, row.get("empties")
+    kind, empties = METRICS[metric].kind, row.get("empties")
     if metric not in row or (empties == "absent" and kind != "count"):
         return None
     return 0.0 if kind == "overlap" and empties in ("missed", "invented") else number(row[metric])
@@ -134,7 +134,7 @@ def _values(rows: Sequence[Row], metric: str) -> list[tuple[float, str]]:
         score = value(row, metric)
         if score is not None:
             found.append((score, patient(row)))
-        elif row.get("empties") != "absent" and SCORES[metric].kind in ("overlap", "distance"):
+        elif row.get("empties") != "absent" and METRICS[metric].kind in ("overlap", "distance"):
             what = f"no {metric} of {row['label']}, which is not absent: left out, it could improve the mean"
             cell = repr(row.get(metric))
             raise DataError(Fault("E105", what, "score the case again", "a number", cell, case=str(row["case"])))
@@ -155,12 +155,12 @@ def _range(metric: str) -> tuple[float, float]:
     """What a metric can be: shares, where higher is better, lie between 0 and 1."""
     if metric in SIGNED:
         return -math.inf, math.inf
-    return 0.0, 1.0 if SCORES[metric].higher_is_better else math.inf
+    return 0.0, 1.0 if METRICS[metric].higher_is_better else math.inf
 
 
 def _tolerance(rows: Iterable[Row], metric: str) -> float | None:
     """The one tolerance of all rows, where the metric has one."""
-    found = {number(row.get("tolerance_mm")) for row in rows} if SCORES[metric].has_tolerance else {None}
+    found = {number(row.get("tolerance_mm")) for row in rows} if METRICS[metric].has_tolerance else {None}
     return found.pop() if len(found) == 1 else None
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from medseg.metrics.columns import SCORES
+from medseg.metrics.catalogue import METRICS
 from medseg.metrics.summary import case_means, number, unit, value
 from medseg.reports import markup
 from medseg.reports.metric_text import figure
 from medseg.reports.run_folder import RunFolder
 
 OPEN_CASES = 6  # the worst ones are unfolded
-METRICS = ("dice", "hd95", "assd", "nsd", "reference_ml", "prediction_ml")  # of a case, where they are known
+SHOWN = ("dice", "hd95", "assd", "nsd", "reference_ml", "prediction_ml")  # of a case, where they are known
 SHORT = {"reference_ml": "ref. ml", "prediction_ml": "pred. ml"}
 
 
@@ -94,8 +94,8 @@ def _track(case: ScoredCase, labels: Sequence[str]) -> str:
 
 def _scores(case: ScoredCase, labels: Sequence[str]) -> str:
     of_distances = unit(case.rows[0])
-    shown = [metric for metric in METRICS if any(number(row.get(metric)) is not None for row in case.rows)]
-    head = [SHORT.get(metric, SCORES[metric].title) for metric in shown]
+    shown = [metric for metric in SHOWN if any(number(row.get(metric)) is not None for row in case.rows)]
+    head = [SHORT.get(metric, METRICS[metric].title) for metric in shown]
     rows = []
     for row in case.rows:
         rows.append(markup.label_row(labels.index(row["label"]), row["label"], row.get("empties", ""), len(head)))

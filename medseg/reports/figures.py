@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from medseg.labels import PALETTE
-from medseg.metrics.columns import SCORES
+from medseg.metrics.catalogue import METRICS
 from medseg.metrics.summary import number, unit, value
 from medseg.reports.metric_text import title as title_of
 from medseg.reports.text_table import plain, shorten
@@ -80,7 +80,7 @@ def draw_headlines(rows: Sequence[Row], labels: Sequence[str], metrics: Sequence
     units = list(dict.fromkeys(unit(row) for row in rows))
     drawn: dict[str, bytes] = {}
     for metric in metrics:
-        apart = SCORES[metric].kind == "distance" and len(units) > 1
+        apart = METRICS[metric].kind == "distance" and len(units) > 1
         for one in units if apart else units[:1]:
             members = [row for row in rows if unit(row) == one] if apart else rows
             png = draw_scores(members, labels, metric, title_of(metric, one))
@@ -98,7 +98,7 @@ def draw_scores(rows: Sequence[Row], labels: Sequence[str], metric: str, title: 
     axes = _style(figure.add_subplot(), title)
     for place, (label, members) in enumerate(shown):
         _draw_distribution(axes, place, _colour(labels.index(label)), members, metric)
-    if SCORES[metric].kind == "distance":
+    if METRICS[metric].kind == "distance":
         _scale_distances(axes, [v for _, members in shown for row in members if (v := value(row, metric)) is not None])
     axes.set_yticks(range(len(shown)), [f"{_text(label)}\nn = {len(members)}" for label, members in shown])
     axes.tick_params(axis="y", labelsize=SMALL, labelcolor=INK)

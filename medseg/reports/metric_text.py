@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from medseg.metrics.columns import SCORES
+from medseg.metrics.catalogue import METRICS
 
 NOTHING = "\u2013"  # an en dash
 FIGURES = 4
@@ -13,7 +13,7 @@ HEADLINES = ("dice", "hd95")
 
 def title(metric: str, distance_unit: str) -> str:
     """``Dice``, ``HD95 (mm)``, ``Volume difference (ml)``; `distance_unit` is mm or px."""
-    described = SCORES[metric]
+    described = METRICS[metric]
     unit = distance_unit if described.unit == "mm" else described.unit
     return f"{described.title} ({unit})" if unit else described.title
 
@@ -23,7 +23,7 @@ def figure(value: float | None, metric: str) -> str:
     if value is None:
         return NOTHING
     whole = len(str(int(abs(value))))
-    return f"{value:.{max(0, min(SCORES[metric].decimals, FIGURES - whole))}f}"
+    return f"{value:.{max(0, min(METRICS[metric].decimals, FIGURES - whole))}f}"
 
 
 def interval(low: float | None, high: float | None, metric: str) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 from medseg import files
 from medseg.errors import DataError, Fault
 from medseg.files import FORMULA_STARTS
-from medseg.metrics.columns import SCORES
+from medseg.metrics.catalogue import METRICS
 from medseg.metrics.summary import number
 
 Rows = list[dict[str, str]]
@@ -26,7 +26,7 @@ WRITTEN_BY = {
     "config.yaml": "training",
     "previews": "evaluation",
 }
-CASE_NUMBERS = tuple(SCORES)
+CASE_NUMBERS = tuple(METRICS)
 LOG_NUMBERS = ("epoch", "iteration", "loss", "learning_rate", "seconds")
 
 

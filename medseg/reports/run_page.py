@@ -8,8 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from medseg.metrics.bootstrap import by_patient, mean_interval
-from medseg.metrics.catalogue import POLICY
-from medseg.metrics.columns import SCORES
+from medseg.metrics.catalogue import METRICS, POLICY
 from medseg.metrics.summary import EMPTIES, deviation, metrics_in, number, patient
 from medseg.reports import markup
 from medseg.reports.case_list import ScoredCase, draw_cases, worst_first
@@ -26,7 +25,7 @@ STATISTICS = (
     "is that of the mean, from resampling patients."
 )
 REPRODUCE = "Install the versions above, take the data set with the recorded fingerprint, and run this configuration:"
-METRICS = ("dice", "iou", "hd95", "assd", "nsd", "sensitivity", "precision")  # where they were scored
+SHOWN = ("dice", "iou", "hd95", "assd", "nsd", "sensitivity", "precision")  # where they were scored
 HEAD = ("", "n", "mean", "95 % interval", "sd", "median", "quartiles", "min", "max")
 LOSS, VALIDATION = "loss.png", "validation_dice.png"
 
@@ -143,7 +142,7 @@ def _scores(run: RunFolder, labels: Sequence[str]) -> list[str]:
     for subset in subsets:
         rows = [row for row in run.cases if row.get("subset", "") == subset]
         parts += [f"<h3>{markup.text(subset or 'no subset')}</h3>"] if len(subsets) > 1 else []
-        metrics = [metric for metric in METRICS if metric in metrics_in(rows)]
+        metrics = [metric for metric in SHOWN if metric in metrics_in(rows)]
         parts.append(_summary_table(tabulate(rows, metrics, run.baselines), labels))
     return parts
 
@@ -173,7 +172,7 @@ def _summary_table(results: Sequence[Mapping[str, Any]], labels: Sequence[str]) 
 
 def _what(name: str) -> str:
     """A figure of scores in words."""
-    return f"{SCORES[name.partition(BY_LABEL)[0]].title} of every case, by label"
+    return f"{METRICS[name.partition(BY_LABEL)[0]].title} of every case, by label"
 
 
 def _curves(run: RunFolder, figures: Mapping[str, bytes]) -> str:

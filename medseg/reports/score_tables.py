@@ -8,8 +8,7 @@ from typing import Any
 
 from medseg import files
 from medseg.metrics.case_table import write_baselines, write_cases, write_rows
-from medseg.metrics.catalogue import POLICY
-from medseg.metrics.columns import known_scores
+from medseg.metrics.catalogue import POLICY, chosen
 from medseg.metrics.strata import stratify
 from medseg.metrics.summary import EMPTIES, STATISTICS, Row, mean, metrics_in, number, summarise, unit
 from medseg.reports.figures import BY_LABEL, draw_headlines
@@ -42,7 +41,7 @@ def write_scores(
     Args:
         rows: of a scoring, each with its case; strata are columns of theirs.
         folder: made where it is not there.
-        metrics: names of `medseg.metrics.columns.SCORES`, or None for all that the rows hold.
+        metrics: names of `medseg.metrics.catalogue.METRICS`, or None for all that the rows hold.
         baselines: rows of `medseg.metrics.baselines.baseline_rows`.
         strata: columns with the points where their numbers are cut, or None for tertiles: `stratify`.
         seed: of the intervals' resampling.
@@ -52,7 +51,7 @@ def write_scores(
         DataError: E105, an overlap or a distance that is not there, of a structure that is.
         MedsegError: E701, a file cannot be written.
     """
-    names = metrics_in(rows) if metrics is None else known_scores(metrics)
+    names = metrics_in(rows) if metrics is None else chosen(metrics)
     results = tabulate(rows, names, baselines, strata, seed)
     folder, figures = Path(folder), Path(folder) / "figures"
     shown = draw_headlines(rows, list(dict.fromkeys(str(row["label"]) for row in rows)), headlines(names))

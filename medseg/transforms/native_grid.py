@@ -18,6 +18,8 @@ from medseg.transforms.read import UNIT, native_geometry
 
 EXACT = 1e-3
 
+Matrix = npt.NDArray[np.float64]
+
 
 class ToNativeGridd(MapTransform):
     """Scores (C, X, Y, Z) of the network's grid to a label map (1, X', Y', Z') on the image's stored grid.
@@ -30,11 +32,24 @@ class ToNativeGridd(MapTransform):
     Args:
         keys: network outputs.
         image_key: the image that was fed, with the meta data that `ReadImaged` wrote.
+        probabilities: the key for the softmax of the scores on the same grid, (C, X', Y', Z'), which some metrics need;
+            None for nowhere. Outside the network's grid background is certain.
+
+    Raises:
+        ValueError: if there are `probabilities` of several keys.
     """
 
-    def __init__(self, keys: KeysCollection, image_key: str = "image", allow_missing_keys: bool = False) -> None:
+    def __init__(
+        self,
+        keys: KeysCollection,
+        image_key: str = "image",
+        probabilities: str | None = None,
+        allow_missing_keys: bool = False,
+    ) -> None:
         super().__init__(keys, allow_missing_keys)
-        self.image_key = image_key
+        self.image_key, self.probabilities = image_key, probabilities
+        if probabilities is not None and len(self.keys) > 1:
+            raise ValueError(f"the probabilities of several keys {self.keys} cannot all be {probabilities!r}")
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Replace each key's scores by the label map on the native grid."""
@@ -44,9 +59,12 @@ class ToNativeGridd(MapTransform):
         fed = Geometry(image.affine.numpy(), tuple(image.shape[1:]))
         for key in self.key_iterator(result):
             scores = torch.as_tensor(result[key]).detach().float().cpu().numpy()
-            label_map = torch.from_numpy(onto_grid(scores, fed, native))[None]
+            found: dict[Hashable, npt.NDArray] = {key: onto_grid(scores, fed, native)[None]}
+            if self.probabilities is not None:
+                found[self.probabilities] = probabilities_onto_grid(scores, fed, native)
             meta = {"filename_or_obj": image.meta["filename_or_obj"], UNIT: native.unit}
-            result[key] = MetaTensor(label_map, torch.from_numpy(native.affine.copy()), meta)
+            for name, each in found.items():
+                result[name] = MetaTensor(torch.from_numpy(each), torch.from_numpy(native.affine.copy()), dict(meta))
         return result
 
 
@@ -56,23 +74,44 @@ def onto_grid(scores: npt.NDArray[np.float32], source: Geometry, target: Geometr
         raise ValueError("one channel has no arg-max: let the network give one for the background too")
     dtype = np.uint8 if len(scores) <= 256 else np.uint16
     index = target.index_in(source)
-    moved = np.rint(index)
-    corners = np.array(
-        [[bit * (n - 1) for bit, n in zip(bits, target.shape, strict=True)] for bits in np.ndindex(2, 2, 2)]
-    )
-    drift = np.abs(np.c_[corners, np.ones(8)] @ (index - moved).T).max()
-    if drift < EXACT and (np.abs(moved[:3, :3]).sum(axis=0) == 1).all():
-        return _move(scores.argmax(axis=0).astype(dtype), moved.astype(np.int64), target.shape)
+    moved = _whole_voxels(index, target.shape)
+    if moved is not None:
+        return _move(scores.argmax(axis=0).astype(dtype), moved, target.shape)
     return _resample(scores, index, target.shape).astype(dtype)
 
 
-def _move(label_map: npt.NDArray, index: npt.NDArray[np.int64], shape: tuple[int, int, int]) -> npt.NDArray:
-    """target[v] = label_map[index @ v] for a signed permutation `index`, 0 where that lies outside."""
-    target = np.zeros(shape, label_map.dtype)
+def probabilities_onto_grid(
+    scores: npt.NDArray[np.float32], source: Geometry, target: Geometry
+) -> npt.NDArray[np.float32]:
+    """Softmax of `scores` (C, *source.shape) on the grid `target`, (C, *target.shape); background outside `source`."""
+    index = target.index_in(source)
+    moved = _whole_voxels(index, target.shape)
+    shares = torch.from_numpy(scores).softmax(dim=0).numpy()
+    found = np.empty((len(scores), *target.shape), np.float32)
+    for place, share in zip(found, shares, strict=True):
+        place[:] = _interpolate(share, index, target.shape) if moved is None else _move(share, moved, target.shape)
+    outside = found.sum(axis=0) == 0 if moved is not None else _outside(index, target.shape, source.shape)
+    found[:, outside] = 0
+    found[0, outside] = 1
+    return np.clip(found, 0, 1, out=found)
+
+
+def _whole_voxels(index: Matrix, shape: tuple[int, int, int]) -> npt.NDArray[np.int64] | None:
+    """`index` in whole numbers, where it takes every voxel of `shape` to a voxel; None where it does not."""
+    moved = np.rint(index)
+    corners = np.array([[bit * (n - 1) for bit, n in zip(bits, shape, strict=True)] for bits in np.ndindex(2, 2, 2)])
+    drift = np.abs(np.c_[corners, np.ones(8)] @ (index - moved).T).max()
+    is_permutation = (np.abs(moved[:3, :3]).sum(axis=0) == 1).all()
+    return moved.astype(np.int64) if drift < EXACT and is_permutation else None
+
+
+def _move(volume: npt.NDArray, index: npt.NDArray[np.int64], shape: tuple[int, int, int]) -> npt.NDArray:
+    """target[v] = volume[index @ v] for a signed permutation `index`, 0 where that lies outside."""
+    target = np.zeros(shape, volume.dtype)
     axes = np.abs(index[:3, :3]).argmax(axis=1)  # source axis s follows target axis axes[s]
     rows = [int(index[s, axes[s]]) * np.arange(shape[axes[s]]) + int(index[s, 3]) for s in range(3)]
-    inside = [(row >= 0) & (row < n) for row, n in zip(rows, label_map.shape, strict=True)]
-    block = label_map[np.ix_(*(row[keep] for row, keep in zip(rows, inside, strict=True)))]
+    inside = [(row >= 0) & (row < n) for row, n in zip(rows, volume.shape, strict=True)]
+    block = volume[np.ix_(*(row[keep] for row, keep in zip(rows, inside, strict=True)))]
     where = [np.flatnonzero(keep) for keep in inside]
     order = np.argsort(axes)
     target[np.ix_(*(where[s] for s in order))] = block.transpose(order)
@@ -83,11 +122,16 @@ def _resample(scores: npt.NDArray[np.float32], index: npt.NDArray, shape: tuple[
     best = np.full(shape, -np.inf, np.float32)
     winner = np.zeros(shape, np.int64)
     for channel, values in enumerate(scores):  # one channel at a time: memory of one, whatever their number
-        moved = ndimage.affine_transform(values, index[:3, :3], index[:3, 3], shape, order=1, mode="nearest")
+        moved = _interpolate(values, index, shape)
         better = moved > best
         winner[better], best[better] = channel, moved[better]
     winner[_outside(index, shape, scores.shape[1:])] = 0
     return winner
+
+
+def _interpolate(values: npt.NDArray, index: Matrix, shape: tuple[int, int, int]) -> npt.NDArray:
+    """target[v] = values[index @ v], linearly, the edge repeated beyond it."""
+    return ndimage.affine_transform(values, index[:3, :3], index[:3, 3], shape, order=1, mode="nearest")
 
 
 def _outside(index: npt.NDArray, shape: tuple[int, int, int], source: tuple[int, ...]) -> npt.NDArray[np.bool_]:

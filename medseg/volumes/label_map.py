@@ -41,22 +41,24 @@ def read_label(paths: str | Path | Sequence[str | Path], labels: Labels | None =
     return joined
 
 
-def grid_faults(path: str | Path, what: str, grid: Geometry, wanted: Geometry, case: str = "") -> list[Fault]:
-    """E201, E202 or E203 where `what`, read from `path`, does not lie on the `wanted` grid, that of its image."""
+def grid_faults(
+    path: str | Path, what: str, grid: Geometry, wanted: Geometry, case: str = "", other: str = "its image"
+) -> list[Fault]:
+    """E201, E202 or E203 where `what`, read from `path`, does not lie on the `wanted` grid, that of `other`."""
     if grid.shape != wanted.shape:
         fix = "export both on one grid"
-        return [Fault("E201", f"{what} has another shape than its image", fix, str(wanted.shape), str(grid.shape),
+        return [Fault("E201", f"{what} has another shape than {other}", fix, str(wanted.shape), str(grid.shape),
                       path, case)]  # fmt: skip
     if grid.unit != wanted.unit:
         units = {"mm": "millimetres", "px": "pixels"}
         fix = "store both as volumes, or both as pictures: their axes run in other directions"
-        return [Fault("E203", f"{what} has another unit than its image", fix, units[wanted.unit], units[grid.unit],
+        return [Fault("E203", f"{what} has another unit than {other}", fix, units[wanted.unit], units[grid.unit],
                       path, case)]  # fmt: skip
     if wanted.is_same_grid(grid):
         return []
     apart, limit = grid.displacement_mm(wanted), SAME_GRID_VOXELS * min(wanted.spacing_mm)
-    fix = "resample it onto its image's grid, or correct the affine that is wrong"
-    return [Fault("E202", f"{what} lies elsewhere than its image", fix, f"corners within {limit:.4g} mm",
+    fix = f"resample it onto {other}'s grid, or correct the affine that is wrong"
+    return [Fault("E202", f"{what} lies elsewhere than {other}", fix, f"corners within {limit:.4g} mm",
                   f"{apart:.4g} mm", path, case)]  # fmt: skip
 
 

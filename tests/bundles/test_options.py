@@ -17,7 +17,12 @@ validate::key_metric:
     num_classes: $max(@labels.values()) + 1
     output_transform: $monai.handlers.from_engine(['pred', 'label'])
 +validate::additional_metrics:
-  val_table: {_target_: medseg.handlers.CaseScores, labels: '@labels', metrics: [dice, hd95, lesion_recall]}
+  val_table:
+    _target_: medseg.handlers.CaseScores
+    labels: '@labels'
+    metrics: [dice, hd95, lesion_recall, roc_auc]
+    probabilities: prob
+validate::postprocessing::transforms::0::probabilities: prob
 """
 
 
@@ -77,3 +82,4 @@ def test_monais_metric_in_the_place_of_ours(bundle, phantoms, tmp_path):
     with open(tmp_path / "run" / "cases.csv", newline="") as stream:
         cases = list(csv.DictReader(stream))
     assert cases[0]["dice"] and cases[0]["lesion_recall"] and "assd" not in cases[0]
+    assert 0 < float(cases[0]["roc_auc"]) <= 1

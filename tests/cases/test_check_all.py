@@ -5,7 +5,8 @@ import pytest
 
 from medseg.cases.case import Case
 from medseg.cases.check import check_case
-from medseg.cases.check_all import SHOWN, check_cases, check_data_set, compare_cases, refuse_faulty
+from medseg.cases.check_all import check_cases, check_data_set, compare_cases, refuse_faulty
+from medseg.cases.faults import SHOWN
 from medseg.cases.layouts import read_data_set
 from medseg.errors import DataError
 from medseg.labels import Labels

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from medseg.cases.probability_maps import read_probability, score_map, with_maps
+from medseg.cases.probability_maps import read_probability, with_maps
 from medseg.cases.score_pairs import Pair
 from medseg.errors import DataError, UsageError
 from medseg.labels import Labels
@@ -55,16 +55,6 @@ def test_maps_that_belong_nowhere(maps, tmp_path):
     assert [fault.code for fault in refused(with_maps, pairs("a"), tmp_path / "none", LIVER)] == ["E101"]
     maps("a.nii")
     assert [fault.code for fault in refused(with_maps, pairs("a"), tmp_path / "maps", LIVER)] == ["E501"]
-
-
-def test_scores_by_hand(maps):
-    """Foreground where the probability is highest: a perfect order, and every pixel's error known."""
-    path = maps("a.nii.gz") / "a.nii.gz"
-    mask = MAP > 0.5
-    scores = score_map(path, mask)
-    assert scores["roc_auc"] == scores["pr_auc"] == 1.0
-    assert scores["brier"] == pytest.approx(np.mean((MAP.astype(float) - mask) ** 2), abs=1e-12)
-    assert scores["calibration_error"] > 0
 
 
 def test_pictures_hold_255ths(tmp_path):

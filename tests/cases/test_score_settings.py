@@ -2,7 +2,7 @@ import pytest
 
 from medseg.cases.score_settings import parse_settings, parse_strata, parse_tolerance, tables_folder
 from medseg.errors import DataError, UsageError
-from medseg.metrics.catalogue import METRICS, USUAL
+from medseg.metrics.catalogue import OF_LABEL_MAPS, OF_PROBABILITIES, USUAL
 
 
 def refused(parse, *arguments):
@@ -11,9 +11,15 @@ def refused(parse, *arguments):
     return caught.value.faults[0].code
 
 
+def test_probabilities_bring_their_metrics_and_are_asked_for():
+    assert parse_settings(None, "dice", "1.0", True).metrics == ("dice", *OF_PROBABILITIES)
+    assert parse_settings(None, "dice,brier", "1.0", True).metrics == ("dice", "brier")
+    assert refused(parse_settings, None, "dice,brier", "1.0") == "E903"
+
+
 def test_metrics_by_name():
     assert parse_settings(None, None, "1.0").metrics == USUAL
-    assert parse_settings(None, "all", "1.0").metrics == tuple(METRICS)
+    assert parse_settings(None, "all", "1.0").metrics == tuple(OF_LABEL_MAPS)
     assert parse_settings(None, "hd, dice,hd", "1.0").metrics == ("hd", "dice")
     for text in ("", "dice,", "Dice", "dice;hd"):
         assert refused(parse_settings, None, text, "1.0") == "E903"

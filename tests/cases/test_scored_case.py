@@ -8,6 +8,7 @@ from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_s
 from medseg.cases.score_pairs import Pair
 from medseg.cases.scored_case import Settings, by_number, score_pair, with_absent
 from medseg.labels import Labels
+from medseg.metrics.catalogue import OF_PROBABILITIES
 
 LIVER = Labels({"background": 0, "liver": 1})
 SPACING = np.diag([1.0, 2.0, 3.0, 1.0])
@@ -133,9 +134,10 @@ def test_values_are_labels_where_nothing_names_them(scored):
 
 def test_labels_of_other_cases_are_absent(scored):
     """The same row as if the list of labels had been known."""
-    labels, settings = by_number([1, 2]), Settings(metrics=("dice", "hd95", "components", "volume_difference_ml"))
-    done = scored(cube(3), cube(), metrics=settings.metrics)
-    known = scored(cube(3), cube(), labels=labels, metrics=settings.metrics)
+    labels, metrics = by_number([1, 2]), ("dice", "hd95", "nsd", "components", "volume_difference_ml")
+    settings = Settings(metrics=metrics, tolerance_mm={"1": 1.0, "2": 0.5})
+    done = scored(cube(3), cube(), metrics=metrics, tolerance_mm=settings.tolerance_mm)
+    known = scored(cube(3), cube(), labels=labels, metrics=metrics, tolerance_mm=settings.tolerance_mm)
     completed = with_absent(done, labels, settings)
     assert [row["label"] for row in completed.rows] == ["1", "2"] and completed.rows[1]["empties"] == "absent"
     for one, other in zip(completed.rows, known.rows, strict=True):
@@ -166,8 +168,9 @@ def test_probabilities_beside_masks(tmp_path, save):
     maps = {name: save(tmp_path / f"{name}.nii.gz", probability) for name in ("liver", "tumour")}
     path = save(tmp_path / "a.nii.gz", cube())
     labels = Labels({"background": 0, "liver": 1, "tumour": 2})
-    liver, tumour = score_pair(Pair("a", "a", (path,), (path,), probabilities=maps), Settings(labels)).rows
+    liver, tumour = score_pair(Pair("a", "a", (path,), (path,), probabilities=maps),
+                               Settings(labels, tuple(OF_PROBABILITIES))).rows  # fmt: skip
     truth, flat = cube().ravel(), probability.ravel()
     for name, theirs in (("roc_auc", roc_auc_score), ("pr_auc", average_precision_score), ("brier", brier_score_loss)):
         assert liver[name] == pytest.approx(theirs(truth, flat), abs=1e-6)
-    assert math.isnan(tumour["roc_auc"]) and tumour["brier"] == pytest.approx(np.mean(flat.astype(float) ** 2))
+    assert tumour["empties"] == "absent" and all(math.isnan(tumour[name]) for name in OF_PROBABILITIES)

@@ -27,12 +27,12 @@ def box(x, y, z):
     return slice(*x), slice(*y), slice(*z)
 
 
-def evaluate(pairs, *handlers, metric=None, about=()):
+def evaluate(pairs, *handlers, metric=None, about=(), prob=None):
     """Run the metric in an engine that yields one decollated case an iteration."""
 
     def step(engine, number):
         engine.state.batch = [{"case": f"case_{number}", "group": f"patient_{number}", **dict(about)}]
-        return [{"pred": pairs[number][0], "label": pairs[number][1]}]
+        return [{"pred": pairs[number][0], "label": pairs[number][1], "prob": prob}]
 
     engine = Engine(step)
     engine.state.metric_details = {}
@@ -119,7 +119,7 @@ def test_distances_of_pictures_are_called_pixels():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [({"metrics": ["dise"]}, "dise"), ({"key": "hd95"}, "hd95"), ({"tolerance_mm": -1.0}, "tolerance"),
-     ({"tolerance_mm": {"head": 1.0}}, "head, tail")],
+     ({"tolerance_mm": {"head": 1.0}}, "head, tail"), ({"metrics": ["brier"]}, "probabilities: prob")],
 )  # fmt: skip
 def test_settings_that_make_no_sense_are_refused(settings, message):
     with pytest.raises(UsageError, match=message):
@@ -152,3 +152,17 @@ def test_monais_own_metrics_work_beside_and_in_its_place(tmp_path):
     with pytest.raises(UsageError, match="additional_metrics"):
         evaluate(pairs, SaveCases(tmp_path, LABELS), metric=theirs)
     assert not list(tmp_path.iterdir())
+
+
+def test_probabilities_are_scored_label_by_label():
+    """A union's probability is the sum of its values'; half everywhere is wrong by a quarter, squared."""
+    labels = {"background": 0, "hippocampus": [1, 2], "tail": 2}
+    half = torch.stack([torch.full((12, 12, 8), share) for share in (0.5, 0.25, 0.25)])
+    metric = CaseScores(labels, ["brier", "roc_auc"], probabilities="prob")
+    metrics = evaluate([(SHIFTED, REFERENCE)], metric=metric, prob=half).state.metrics
+    share = 4 * 6 * 4 / (12 * 12 * 8)
+    assert metrics["val_brier_hippocampus"] == pytest.approx(0.25)
+    assert metrics["val_brier_tail"] == pytest.approx(share * 0.75**2 + (1 - share) * 0.25**2)
+    assert metrics["val_roc_auc_tail"] == 0.5
+    with pytest.raises(ValueError, match="3 label values expected, found 2"):
+        evaluate([(SHIFTED, REFERENCE)], metric=metric, prob=half[:2])

@@ -7,13 +7,13 @@ import pytest
 from medseg.errors import UsageError
 from medseg.geometry import Geometry
 from medseg.labels import Labels
-from medseg.metrics.catalogue import METRICS, USUAL, chosen
+from medseg.metrics.catalogue import OF_LABEL_MAPS, OF_PROBABILITIES, USUAL, chosen
 from medseg.metrics.scores import mean, mean_by_label, score_case, tolerances
 
 GRID = Geometry(np.diag([-0.5, 2.0, 1.0, 1.0]), (12, 6, 12))
 LABELS = Labels({"background": 0, "liver": [1, 2], "tumour": 2})
 DIAGONAL = math.sqrt(6**2 + 12**2 + 12**2)
-ALL = tuple(METRICS)
+ALL = tuple(OF_LABEL_MAPS)
 
 
 def label_map(liver=0, tumour=0, grid=GRID):
@@ -103,7 +103,7 @@ def test_a_picture_is_measured_in_pixels_and_has_no_volume():
 def test_one_empty_mask_is_the_worst_of_scores(predicted, drawn, word):
     row = scores(label_map(predicted), label_map(drawn))["liver"]
     assert row["empties"] == word
-    for name, metric in METRICS.items():
+    for name, metric in OF_LABEL_MAPS.items():
         if metric.kind == "overlap":
             assert row[name] == 0, name
         if metric.kind == "distance":
@@ -115,7 +115,7 @@ def test_one_empty_mask_is_the_worst_of_scores(predicted, drawn, word):
 def test_two_empty_masks_are_left_out_of_means():
     absent, perfect = (scores(label_map(n), label_map(n))["liver"] for n in (0, 4))
     assert absent["empties"] == "absent" and perfect["empties"] == ""
-    for name, metric in METRICS.items():
+    for name, metric in OF_LABEL_MAPS.items():
         if metric.kind == "count":
             assert not math.isnan(absent[name]), name
         else:
@@ -127,7 +127,7 @@ def test_two_empty_masks_are_left_out_of_means():
 def test_a_missed_structure_never_improves_a_mean():
     """Against every real prediction of the structure, however bad."""
     reference = label_map(liver=4)
-    ranked = [name for name, metric in METRICS.items() if metric.kind in ("overlap", "distance")]
+    ranked = [name for name, metric in OF_LABEL_MAPS.items() if metric.kind in ("overlap", "distance")]
     others = [scores(label_map(4), reference)["liver"], scores(label_map(7), reference)["liver"]]
     missed = scores(label_map(0), reference)["liver"]
     for place in itertools.product((0, 11), (0, 5), (0, 11)):
@@ -135,7 +135,7 @@ def test_a_missed_structure_never_improves_a_mean():
         bad[place] = 1
         found = scores(bad, reference)["liver"]
         for name in ranked:
-            sign = 1 if METRICS[name].higher_is_better else -1
+            sign = 1 if OF_LABEL_MAPS[name].higher_is_better else -1
             with_missed, with_bad = (mean_by_label([*others, row], name)["liver"] for row in (missed, found))
             assert sign * with_missed <= sign * with_bad, name
 
@@ -170,3 +170,23 @@ def test_tolerances_that_can_be_ones(given):
 def test_tolerances_that_cannot(given):
     with pytest.raises(UsageError, match="E903"):
         tolerances(given, LABELS)
+
+
+def test_probabilities_are_scored_beside_the_maps():
+    """Two voxels of liver in eight; the order of probabilities gives 11 of 12 pairs right, and 1 / 8 of each error."""
+    reference = np.zeros((8, 1, 1), np.uint8)
+    reference[:2] = 4
+    probability = np.array([0.9, 0.5, 0.6, 0.1, 0.1, 0.1, 0.1, 0.1]).reshape(8, 1, 1)
+    labels = Labels({"background": 0, "liver": 4})
+    grid = Geometry(np.eye(4), (8, 1, 1))
+    prediction = np.where(probability > 0.55, 4, 0).astype(np.uint8)
+    (row,) = score_case(
+        prediction, reference, grid, labels, tuple(OF_PROBABILITIES), probabilities={"liver": probability}
+    )
+    assert row["roc_auc"] == 11 / 12
+    assert row["pr_auc"] == pytest.approx(0.5 * 1 + 0.5 * 2 / 3)
+    assert row["brier"] == pytest.approx((0.1**2 + 0.5**2 + 0.6**2 + 5 * 0.1**2) / 8)
+    with pytest.raises(ValueError, match="no probabilities of liver"):
+        score_case(prediction, reference, grid, labels, ("brier",))
+    with pytest.raises(ValueError, match="shapes differ"):
+        score_case(prediction, reference, grid, labels, ("brier",), probabilities={"liver": probability[:4]})

@@ -9,7 +9,7 @@ from scipy import stats
 from medseg.errors import DataError, UsageError
 from medseg.metrics.bootstrap import by_patient, mean_interval
 from medseg.metrics.case_table import write_cases
-from medseg.metrics.columns import SCORES
+from medseg.metrics.catalogue import METRICS
 from medseg.metrics.summary import STATISTICS, case_means, metrics_in, number, summarise, value
 
 
@@ -80,10 +80,10 @@ def test_absent_is_left_out_and_missed_or_invented_count_as_zero():
     assert entry(rows, "tumour", "hd95")["mean"] == 54.0
 
 
-@pytest.mark.parametrize("metric", SCORES)
+@pytest.mark.parametrize("metric", METRICS)
 def test_the_policy_for_tables_made_elsewhere(metric):
     """Of each kind, as DESIGN.md states it, whatever a cell says."""
-    kind = SCORES[metric].kind
+    kind = METRICS[metric].kind
     counted = {word: value({"label": "x", "empties": word, metric: "0.75"}, metric)
                for word in ("", "missed", "invented", "absent")}  # fmt: skip
     missing = 0.0 if kind == "overlap" else 0.75

@@ -7,7 +7,7 @@ from medseg.geometry import Geometry
 from medseg.labels import Labels
 from medseg.metrics.overlap import count
 from medseg.transforms import ReadImaged, ToNativeGridd
-from medseg.transforms.native_grid import onto_grid
+from medseg.transforms.native_grid import onto_grid, probabilities_onto_grid
 
 SHAPE = (9, 7, 8)
 PHANTOM = np.random.default_rng(0).integers(0, 4, SHAPE).astype(np.uint8)
@@ -132,3 +132,30 @@ def test_one_channel_is_refused():
     grid = Geometry(np.eye(4), (2, 2, 2))
     with pytest.raises(ValueError, match="one channel"):
         onto_grid(np.ones((1, 2, 2, 2), np.float32), grid, grid)
+
+
+@pytest.mark.parametrize("grid", ["LPS", "permuted and flipped", "oblique"])
+def test_probabilities_go_voxel_for_voxel(tmp_path, save, grid):
+    path = save(tmp_path / "a.nii", PHANTOM, GRIDS[grid])
+    item = Compose([ReadImaged("image"), Orientationd("image", axcodes="RAS", labels=None)])({"image": str(path)})
+    hot = torch.nn.functional.one_hot(item["image"][0].as_tensor().round().long(), 4).movedim(-1, 0).float()
+    found = ToNativeGridd("pred", probabilities="prob")(item | {"pred": 3 * hot})
+    expected = np.where(np.arange(4)[:, None, None, None] == PHANTOM, np.e**3, 1) / (np.e**3 + 3)
+    assert found["prob"].numpy() == pytest.approx(expected, abs=1e-6)
+    assert np.array_equal(found["pred"][0].numpy(), PHANTOM) and torch.equal(found["prob"].affine, found["pred"].affine)
+
+
+def test_probabilities_that_are_resampled_stay_probabilities():
+    """Half a voxel between two columns is their mean; beyond the network's grid background is certain."""
+    scores = np.zeros((2, 4, 3, 2), np.float32)
+    scores[1, 2:] = 50
+    shifted = np.eye(4)
+    shifted[0, 3] = 0.5
+    found = probabilities_onto_grid(scores, Geometry(np.eye(4), (4, 3, 2)), Geometry(shifted, (6, 3, 2)))
+    assert found[1, :, 0, 0] == pytest.approx([0.5, 0.75, 1, 1, 0, 0], abs=1e-6)
+    assert found.sum(axis=0) == pytest.approx(1, abs=1e-6)
+
+
+def test_probabilities_of_several_keys_are_refused():
+    with pytest.raises(ValueError, match="several keys"):
+        ToNativeGridd(["one", "two"], probabilities="prob")

@@ -15,8 +15,8 @@ IMAGES, TESTS, MASKS = (rf"{name}-\d+\.nii(\.gz)?" for name in ("volume", "test-
 
 
 def matches(listing: Listing) -> bool:
-    """Whether there is a segmentation of that name, elsewhere than in the folders of `liver_folders`."""
-    return bool(listing.files(MASKS)) and not listing.named("TrainSegmentation")
+    """Whether there are volumes and segmentations of those names, elsewhere than in the folders of `liver_folders`."""
+    return bool(listing.files(MASKS) and listing.files(IMAGES)) and not listing.named("TrainSegmentation")
 
 
 def find(listing: Listing) -> list[Case]:
