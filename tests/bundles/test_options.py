@@ -22,7 +22,7 @@ validate::key_metric:
     labels: '@labels'
     metrics: [dice, hd95, lesion_recall, roc_auc]
     probabilities: prob
-validate::postprocessing::transforms::0::probabilities: prob
+validate::to_native_grid::probabilities: prob
 """
 
 

@@ -47,7 +47,13 @@ def test_what_the_work_raises_is_raised():
             in_processes(functools.partial(operator.truediv, 1), [1, 0, 2], "dividing", workers)
 
 
-SLEEPER = "import time; from medseg.cases.in_processes import in_processes as each; each(time.sleep, [60] * 4, 't', 2)"
+# Ctrl-C is as in a terminal: a shell has what it starts in the background ignore it, and so what that starts
+SLEEPER = """
+import signal, time
+from medseg.cases.in_processes import in_processes
+signal.signal(signal.SIGINT, signal.default_int_handler)
+in_processes(time.sleep, [60] * 4, "sleeping", 2)
+"""
 
 
 @pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="needs /proc")

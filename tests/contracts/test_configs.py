@@ -28,7 +28,10 @@ def test_training_and_inference_agree(bundle):
     shared = shared_ids(inference.config, train.config)
     assert {"network_def", "deterministic", "inferer", "labels"} <= set(shared)
     assert {own for own, theirs in shared.items() if inference[own] != train[theirs]} == set()
-    posts = [config["transforms"] for config in (train["validate::postprocessing"], inference["postprocessing"])]
+    posts = [
+        [config[step[1:]] if isinstance(step, str) else step for step in config[f"{name}::transforms"]]
+        for config, name in ((train, "validate::postprocessing"), (inference, "postprocessing"))
+    ]  # a step may be a reference: @name
     assert posts[0] == posts[1][: len(posts[0])] and all(
         "Save" in step["_target_"] for step in posts[1][len(posts[0]) :]
     )
