@@ -140,8 +140,9 @@ def score(
     by: Annotated[list[str] | None, typer.Option(metavar="COLUMN[=CUT,…]", help="Also by strata: location.")] = None,
     layout: Annotated[str | None, typer.Option(help="The references' layout, where they fit several.")] = None,
     only_predicted: Annotated[bool, typer.Option("--only-predicted", help="Leave out what has no prediction.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Over tables that are there already.")] = False,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; by default one a core, at most 8.")] = None,
-    seed: Annotated[int, typer.Option(help="Of the intervals' resampling.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of the intervals' resampling.")] = 0,
 ) -> None:
     """Score predicted masks against references: every case and label, with intervals, baselines and figures."""
     from medseg.cases.score_settings import parse_settings, parse_strata, tables_folder
@@ -151,9 +152,9 @@ def score(
     settings = parse_settings(labels, metrics, tolerance, probabilities is not None)
     strata = parse_strata(by or [])
     inputs = [path for path in (predictions, references, probabilities) if path is not None]
-    folder = tables_folder(out, inputs)
+    folder = tables_folder(out, inputs, table, overwrite)
     scores = score_folders(predictions, references, settings, layout, only_predicted, probabilities, table,
-                           list(strata), workers)  # fmt: skip
+                           strata, workers)  # fmt: skip
     for line in scores.notes:
         typer.echo(line, err=True)
     for line in write_scores(scores.rows, folder, scores.metrics, scores.baselines, strata.items(), seed):

@@ -7,6 +7,7 @@ import functools
 import hashlib
 import io
 import json
+import math
 import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,7 +17,7 @@ from typing import Any
 
 from medseg.errors import DataError, Fault, MedsegError
 
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\uff1d", "\uff0b", "\uff0d", "\uff20")  # full-width too
 
 
 @contextmanager
@@ -89,6 +90,24 @@ def remove_leftovers(folder: str | Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def try_folder(folder: str | Path) -> None:
+    """Find out whether files can be written into a folder, before the work whose results go there; leaves nothing.
+
+    Raises:
+        MedsegError: E701, they cannot.
+    """
+    folder = Path(folder)
+    made = [place for place in (folder, *folder.parents) if not place.exists()]
+    try:
+        with atomic(folder / ".medseg") as temporary:
+            temporary.touch()
+    finally:
+        with suppress(OSError):
+            (folder / ".medseg").unlink(missing_ok=True)
+            for place in made:
+                place.rmdir()
+
+
 def write_csv(path: str | Path, rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None = None) -> Path:
     """Write rows as CSV atomically; text that a spreadsheet would run as a formula is quoted with ``'``."""
     names = list(columns) if columns is not None else list(dict.fromkeys(key for row in rows for key in row))
@@ -118,8 +137,16 @@ def _digest(path: str, size: int, inode: int, times: tuple[int, int]) -> str:
 def _cell(value: Any) -> Any:
     if not isinstance(value, str):
         return value
-    quote = "'" if value.startswith(FORMULA_STARTS) else ""
+    is_formula = any(text.startswith(FORMULA_STARTS) for text in (value, value.lstrip())) and not _is_number(value)
+    quote = "'" if is_formula else ""
     return quote + value.replace("\r\n", "\n").replace("\r", "\n")  # csv does not quote a lone \r before Python 3.13
+
+
+def _is_number(value: str) -> bool:
+    try:
+        return math.isfinite(float(value))
+    except ValueError:
+        return False
 
 
 def _sync(path: str | Path) -> None:

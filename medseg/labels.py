@@ -79,7 +79,11 @@ def parse_labels(text: str) -> Labels:
     """
     try:
         pairs = [part.split("=") for part in text.split(",")]
-        return Labels({name.strip(): [int(value) for value in values.split("+")] for name, values in pairs})
+        names = [name.strip() for name, _ in pairs]
+        if len(set(names)) < len(names) or "" in names:
+            raise ValueError("a name is missing, or there twice")
+        return Labels({name: [int(value) for value in values.split("+")]
+                       for name, (_, values) in zip(names, pairs, strict=True)})  # fmt: skip
     except ValueError as error:
         fix = "give each name its value"
         raise UsageError(

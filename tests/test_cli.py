@@ -90,7 +90,9 @@ def test_score(medseg, folder, tmp_path, save):
     assert rows[0].startswith("case,group,label,distance_unit,dice,hd,empties,") and rows[0].endswith(",location")
     assert rows[1].startswith("c0,c0,liver,mm,0.6666666666666666,1.0,,") and len(rows) == 4
     written = {path: path.read_bytes() for path in sorted(out.rglob("*")) if path.is_file()}
-    assert medseg(*arguments, "--labels", "background=0,liver=2", "--by", "location")[1] == printed
+    again = (*arguments, "--labels", "background=0,liver=2", "--by", "location")
+    assert medseg(*again)[0] == 3  # tables are there
+    assert medseg(*again, "--overwrite")[1] == printed
     assert written == {path: path.read_bytes() for path in sorted(out.rglob("*")) if path.is_file()}
 
 
@@ -112,6 +114,8 @@ def test_scores_that_are_refused_write_nothing(medseg, folder, tmp_path, save):
         (("--probabilities", predictions), 2, "E903"),
         (("--out", predictions / "out"), 3, "E503"),
         (("--workers", 0), 2, "workers"),
+        (("--seed", -1), 2, "seed"),
+        (("--out", "/proc/none"), 3, "E701"),
     ):
         code, printed, message = medseg(*given, "--only-predicted", *options)
         assert (code, printed) == (expected, "") and named in message, options

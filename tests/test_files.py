@@ -75,12 +75,16 @@ def test_json_keeps_its_order_and_refuses_nan(tmp_path):
     assert json.loads(path.read_text())["b"] == 1
 
 
-@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r"])
+def test_csv_leaves_numbers_in_text_as_they_are(tmp_path):
+    assert files.write_csv(tmp_path / "a.csv", [{"age": "-5", "x": "+1e3"}]).read_text() == "age,x\n-5,+1e3\n"
+
+
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r", " =", "\n=", "\uff1d"])
 def test_csv_defuses_formulas(tmp_path, start):
-    path = files.write_csv(tmp_path / "a.csv", [{"case": f"{start}cmd()", "dice": -0.5, f"{start}1": "a, b"}])
+    path = files.write_csv(tmp_path / "a.csv", [{"case": f"{start}cmd()", "dice": -0.5, f"{start}n": "a, b"}])
     with path.open(newline="") as stream:
         row = next(csv.DictReader(stream))
-    quoted, name = (f"'{start}{rest}".replace("\r", "\n") for rest in ("cmd()", "1"))
+    quoted, name = (f"'{start}{rest}".replace("\r", "\n") for rest in ("cmd()", "n"))
     assert row == {"case": quoted, "dice": "-0.5", name: "a, b"}
 
 
@@ -112,3 +116,15 @@ def test_a_digest_follows_content_of_equal_size_and_time(tmp_path):
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
     assert path.stat().st_mtime_ns == before.st_mtime_ns
     assert len({first, second, files.digest(path)}) == 3
+
+
+def test_a_folder_is_tried_and_left_as_it_was(tmp_path):
+    files.try_folder(tmp_path / "new" / "deep")
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "mine").write_text("kept")
+    files.try_folder(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+    with pytest.raises(MedsegError, match="E701"):
+        files.try_folder(tmp_path / "mine")
+    with pytest.raises(MedsegError, match="E701"):
+        files.try_folder("/proc/none")

@@ -68,9 +68,10 @@ def read_probability(path: Path) -> npt.NDArray[np.floating]:
         fix = "write the probability of the foreground, one number from 0 to 1 a voxel"
         found = f"{lowest:g} to {highest:g}" if array.ndim == 3 else "colours"
         raise DataError(Fault("E404", "not a map of probabilities", fix, "0 to 1", found, path))
-    if is_picture and highest == 1:
-        fix = "write them from 0 to 255, or masks of 0 and 255"
-        raise DataError(Fault("E404", "a picture whose values are 0 and 1", fix, "255ths", "a mask", path))
+    top = np.iinfo(array.dtype).max if is_picture else 1
+    if highest > 0 and np.count_nonzero(array) == np.count_nonzero(array == highest) and highest in (1, top):
+        fix = "write what the network gives before the threshold: of a mask these scores mean something else"
+        raise DataError(Fault("E404", "a mask, not a map of probabilities", fix, "values between", "a mask", path))
     if is_picture:
-        return np.divide(array, np.iinfo(array.dtype).max, dtype=np.float32)
+        return np.divide(array, top, dtype=np.float32)
     return array if array.dtype.kind == "f" else array.astype(np.float32)

@@ -13,7 +13,7 @@ from medseg.cases.score_pairs import SHOWN, Pair, Pairs
 from medseg.errors import DataError, Fault, UsageError
 from medseg.metrics.case_table import AFTER, BEFORE
 from medseg.metrics.catalogue import METRICS
-from medseg.metrics.strata import THICKNESS
+from medseg.metrics.strata import THICKNESS, is_number
 
 CASE = ("case", "case id", "id")
 GROUP = "group"
@@ -67,17 +67,28 @@ def refuse_columns(pairs: Sequence[Pair]) -> None:
         raise DataError(Fault("E104", "columns have names that the table of scores uses", fix, found=", ".join(both)))
 
 
-def refuse_strata(columns: Sequence[str], pairs: Sequence[Pair]) -> None:
-    """Refuse columns to group by that no table will have.
+def refuse_strata(
+    strata: Mapping[str, Sequence[float] | None], pairs: Sequence[Pair], metrics: Sequence[str] = ()
+) -> None:
+    """Refuse columns to group by that no table will have, and cuts of text.
+
+    Args:
+        strata: columns, and where their numbers are cut.
+        pairs: what is to be scored.
+        metrics: what will be scored.
 
     Raises:
         UsageError: E903, there are some.
     """
-    known = dict.fromkeys([*DERIVED, *(name for pair in pairs for name in pair.columns), *AFTER])
-    unknown = [name for name in columns if name not in known]
+    known = dict.fromkeys([*DERIVED, *(name for pair in pairs for name in pair.columns), *AFTER, *BEFORE, *metrics])
+    unknown = [name for name in strata if name not in known]
     if unknown:
         fix = "choose one of those, or add a table with it: --table"
         raise UsageError(Fault("E903", "no such column to group by", fix, ", ".join(known), ", ".join(unknown)))
+    cells = ((name, pair.columns.get(name, "")) for name, cuts in strata.items() if cuts for pair in pairs)
+    text = next((f"{name}: {cell}" for name, cell in cells if not is_number(cell)), None)
+    if text is not None:
+        raise UsageError(Fault("E903", "a column that is cut holds text", "leave the cuts out", "numbers", text))
 
 
 def _group_names() -> tuple[str, ...]:

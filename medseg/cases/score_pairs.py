@@ -160,8 +160,8 @@ def _read(path: Path, layout: str | None = None) -> _Side:
     if member_of(path)[0].is_file() and layout is None:
         return _Side([_Map((_name(path),), (path,))], "a file")
     if not path.is_dir():
-        found = "a file" if path.exists() else "nothing"
-        raise DataError(Fault("E101", "no such folder", "check the path", "a folder of label maps", found, path))
+        what, found = ("not a folder", "a file") if path.exists() else ("no such file or folder", "nothing")
+        raise DataError(Fault("E101", what, "check the path", "label maps", found, path))
     listing = look(path)
     if layout is not None or _is_data_set(listing):
         return _labelled(read_data_set(path, layout), path)

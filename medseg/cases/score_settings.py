@@ -6,12 +6,15 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
+from medseg import files
 from medseg.cases.scored_case import Settings
 from medseg.errors import DataError, Fault, UsageError
 from medseg.labels import parse_labels
 from medseg.metrics.catalogue import OF_LABEL_MAPS, OF_PROBABILITIES, USUAL, chosen
 
 OF_A_RUN = ("record.json", "log.csv")
+FIGURES = "figures"
+TABLES = ("cases.csv", "baselines.csv", "summary.csv", "summary.md", "summary.tex", FIGURES)
 
 
 def parse_settings(
@@ -77,11 +80,20 @@ def parse_strata(texts: Sequence[str]) -> dict[str, tuple[float, ...] | None]:
     return found
 
 
-def tables_folder(out: str | Path, inputs: Sequence[str | Path]) -> Path:
-    """The folder for the tables, which need not exist yet.
+def tables_folder(
+    out: str | Path, inputs: Sequence[str | Path], table: str | Path | None = None, overwrite: bool = False
+) -> Path:
+    """The folder for the tables, which need not exist yet but can be made.
+
+    Args:
+        out: the folder.
+        inputs: what is read.
+        table: the table of cases that is read, if there is one.
+        overwrite: whether tables of an earlier scoring may go.
 
     Raises:
-        DataError: E503, it is a file, holds a run, or lies in a folder that is read.
+        DataError: E503, it is a file, holds a run or tables already, or lies in a folder that is read.
+        MedsegError: E701, it cannot be written into.
     """
     folder, fix = Path(out), "say where the tables should go: --out <another folder>"
     if folder.exists() and not folder.is_dir():
@@ -93,7 +105,22 @@ def tables_folder(out: str | Path, inputs: Sequence[str | Path]) -> Path:
     for source in map(Path, inputs):
         if source.is_dir() and source.resolve() in (folder.resolve(), *folder.resolve().parents):
             raise DataError(Fault("E503", "the tables would lie in a folder that is read", fix, file=source))
+    _refuse_tables(folder, table, overwrite, fix)
+    files.try_folder(folder)
     return folder
+
+
+def _refuse_tables(folder: Path, table: str | Path | None, overwrite: bool, fix: str) -> None:
+    """Refuse a folder in which something stands where the tables go."""
+    if table is not None and Path(table).resolve().parent == folder.resolve() and Path(table).name in TABLES:
+        raise DataError(Fault("E503", "the table of cases would be overwritten", fix, file=table))
+    odd = [name for name in TABLES if (folder / name).is_dir() != (name == FIGURES) and (folder / name).exists()]
+    if odd:
+        raise DataError(Fault("E503", "something else has a table's name", fix, found=", ".join(odd), file=folder))
+    held = [name for name in TABLES if (folder / name).exists()]
+    if held and not overwrite:
+        what, fix = "tables of an earlier scoring are there", f"{fix}, or pass --overwrite"
+        raise DataError(Fault("E503", what, fix, "an empty or new folder", ", ".join(held), folder))
 
 
 def _length(text: str) -> float:

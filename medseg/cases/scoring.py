@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,7 +50,7 @@ def score_folders(
     only_predicted: bool = False,
     probabilities: str | Path | None = None,
     table: str | Path | None = None,
-    strata: Sequence[str] = (),
+    strata: Mapping[str, Sequence[float] | None] | None = None,
     workers: int | None = None,
 ) -> Scores:
     """Score a folder of predictions against one of references, which says what values mean where `settings` do not.
@@ -60,7 +60,7 @@ def score_folders(
         settings: labels, metrics and tolerances.
         probabilities: a folder of maps, see `medseg.cases.probability_maps.with_maps`.
         table: a CSV with further columns, see `medseg.cases.score_columns.with_table`.
-        strata: the columns that scores will be grouped by; they must be there.
+        strata: the columns that scores will be grouped by, and where their numbers are cut; they must be there.
         workers: as `score_pairs` takes it.
 
     Raises:
@@ -72,8 +72,8 @@ def score_folders(
     pairs = found.pairs if table is None else with_table(found, table)
     pairs = pairs if probabilities is None else with_maps(pairs, probabilities, labels)
     refuse_columns(pairs)
-    refuse_strata(strata, pairs)
-    is_lacking = LOCATION in strata and not any(LOCATION in pair.columns for pair in pairs)
+    refuse_strata(strata or {}, pairs, settings.metrics)
+    is_lacking = LOCATION in (strata or {}) and not any(LOCATION in pair.columns for pair in pairs)
     settings = dataclasses.replace(settings, labels=labels, with_location=settings.with_location or is_lacking)
     scores = score_pairs(pairs, settings, workers)
     return dataclasses.replace(scores, notes=found.notes + scores.notes)

@@ -12,15 +12,17 @@ import numpy.typing as npt
 import torch
 from ignite.engine import Engine, Events
 from ignite.metrics import Metric
+from monai.data import MetaTensor
 from monai.utils import CommonKeys
 
-from medseg.errors import Fault, UsageError
+from medseg.errors import DataError, Fault, UsageError
 from medseg.geometry import Geometry
-from medseg.labels import Labels
+from medseg.labels import Labels, as_label_map
 from medseg.metrics.baselines import ReferenceSample, baseline_rows, sample_reference
 from medseg.metrics.case_table import write_baselines, write_cases
 from medseg.metrics.catalogue import METRICS, OF_PROBABILITIES, USUAL, chosen
 from medseg.metrics.scores import TOLERANCE_MM, mean, mean_by_label, score_case, tolerances
+from medseg.volumes.label_map import grid_faults
 
 DETAILS, SAMPLES = "cases", "references"
 
@@ -90,14 +92,24 @@ class CaseScores(Metric):
             self.update((item, output[CommonKeys.PRED], output[CommonKeys.LABEL], given))
 
     def update(self, output: tuple[Mapping[str, Any], torch.Tensor, torch.Tensor, torch.Tensor | None]) -> None:
-        """Score one case."""
+        """Score one case: label maps (1, X, Y, Z), and probabilities (C, X, Y, Z) where they are scored.
+
+        Raises:
+            DataError: E201, E202, another shape or place than the reference's; E301, values that no label names; E303,
+                fractions; E401, NaN or infinity; E404, probabilities that are none.
+        """
         item, prediction, reference, given = output
-        unit = reference.meta.get("unit", "mm")
-        geometry = Geometry(np.asarray(reference.affine.cpu()), tuple(reference.shape[1:]), unit)
-        maps = [torch.as_tensor(tensor).cpu().numpy()[0].round().astype(np.int32) for tensor in (prediction, reference)]
+        case = str(item["case"])
+        geometry = _grid(reference, case)
+        if isinstance(prediction, MetaTensor):
+            faults = grid_faults("", "the prediction", _grid(prediction, case), geometry, case, "its reference")
+            if faults:
+                raise DataError(*faults)
+        maps = [_label_map(tensor, self.labels, case) for tensor in (prediction, reference)]
+        unit = geometry.unit
         spacing = " ".join(f"{size:.6g}" for size in geometry.spacing_mm)
         common = {"case": item["case"], "group": item["group"], "distance_unit": unit, "spacing_mm": spacing}
-        shares = None if given is None else _by_label(torch.as_tensor(given).cpu().numpy(), self.labels)
+        shares = None if given is None else _by_label(torch.as_tensor(given).cpu().numpy(), self.labels, case)
         rows = score_case(maps[0], maps[1], geometry, self.labels, self.metrics, self.tolerance_mm, shares)
         self.rows += [item.get("strata", {}) | common | row for row in rows]
         self.samples.append(sample_reference(item["case"], item["group"], maps[1], geometry, self.labels))
@@ -146,7 +158,7 @@ class SaveCases:
         if DETAILS not in engine.state.metric_details:
             fix = "name it in validate::additional_metrics where another metric is validate::key_metric"
             raise UsageError(Fault("E903", "no metric scores every case", fix, "medseg.handlers.CaseScores",
-                                   ", ".join(engine.state.metrics) or "no metric"))  # fmt: skip
+                                   str(engine.state.key_metric_name)))  # fmt: skip
 
     def __call__(self, engine: Engine) -> None:
         """Write the table."""
@@ -166,13 +178,39 @@ class SaveCases:
             return {Path(row["case"]).name for row in csv.DictReader(stream)}
 
 
-def _by_label(probabilities: npt.NDArray, labels: Labels) -> dict[str, npt.NDArray]:
+def _grid(tensor: torch.Tensor, case: str) -> Geometry:
+    """Where a label map lies."""
+    if tensor.ndim != 4 or len(tensor) != 1:
+        fix = "score label maps: ToNativeGridd makes them of a network's output"
+        found = str(tuple(tensor.shape))
+        raise DataError(Fault("E201", "not a label map of one channel", fix, "(1, X, Y, Z)", found, case=case))
+    return Geometry(np.asarray(tensor.affine.cpu()), tuple(tensor.shape[1:]), tensor.meta.get("unit", "mm"))
+
+
+def _label_map(tensor: torch.Tensor, labels: Labels, case: str) -> npt.NDArray[np.integer]:
+    found = as_label_map(torch.as_tensor(tensor).cpu().numpy()[0], case=case)
+    unknown = [] if int(found.max()) < len(labels.known_values) == labels.n_classes else np.unique(found).tolist()
+    unknown = [value for value in unknown if value not in labels.known_values]
+    if unknown:
+        fix = "name the values in labels, or correct the map"
+        expected, shown = str(sorted(labels.known_values)), ", ".join(map(str, unknown[:5]))
+        raise DataError(Fault("E301", "unknown label value", fix, expected, shown, case=case))
+    return found
+
+
+def _by_label(probabilities: npt.NDArray, labels: Labels, case: str) -> dict[str, npt.NDArray]:
     """Label to its probability, (X, Y, Z): that of a union is the sum of its values'."""
-    if len(probabilities) == 1 and len(labels.foreground) == 1:
+    is_one = len(probabilities) == 1 and len(labels.foreground) == 1
+    lowest, highest = float(probabilities.min()), float(probabilities.max())
+    if not (lowest >= 0 and highest <= 1) or (len(probabilities) < labels.n_classes and not is_one):
+        fix = "score the softmax, a channel a label value: ToNativeGridd(probabilities=...) writes it"
+        expected, found = (f"{n} channels{rest}" for n, rest in ((labels.n_classes, " from 0 to 1"),
+                           (len(probabilities), f" from {lowest:g} to {highest:g}")))  # fmt: skip
+        raise DataError(Fault("E404", "not the labels' probabilities", fix, expected, found, case=case))
+    if is_one:
         return {labels.foreground[0]: probabilities[0]}
-    if len(probabilities) < labels.n_classes:
-        raise ValueError(f"probabilities of {labels.n_classes} label values expected, found {len(probabilities)}")
-    return {name: probabilities[list(labels.values[name])].sum(axis=0).clip(0, 1) for name in labels.foreground}
+    shares = {name: probabilities[list(labels.values[name])].sum(axis=0) for name in labels.foreground}
+    return {name: np.minimum(share, 1, out=share) for name, share in shares.items()}
 
 
 def _gathered(own: list[Any]) -> list[Any]:

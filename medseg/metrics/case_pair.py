@@ -31,7 +31,9 @@ class CasePair:
         probabilities: of each foreground label, from 0 to 1, of the same shape; where there are any.
 
     Raises:
-        ValueError: if a shape differs from the geometry's.
+        ValueError: if a shape differs from the geometry's, or a map holds other than integers
+            (`medseg.labels.as_label_map` makes them of floats, or refuses). A value that no name stands for is
+            background.
     """
 
     def __init__(
@@ -47,6 +49,8 @@ class CasePair:
         shapes = [each.shape for each in (prediction, reference, *self._probabilities.values())]
         if any(shape != geometry.shape for shape in shapes):
             raise ValueError(f"shapes differ: {', '.join(map(str, shapes))}, grid {geometry.shape}")
+        if any(each.dtype.kind not in "biu" for each in (prediction, reference)):
+            raise ValueError(f"label maps hold integers, found {prediction.dtype} and {reference.dtype}")
         self.prediction, self.reference, self.geometry, self.labels = prediction, reference, geometry, labels
         self._tolerance_mm = tolerance_mm
         self._lesions: dict[str, Detection] = {}

@@ -1,7 +1,8 @@
 """The scores of a label of a case by name, and the one policy for structures that are missing.
 
 Policy: a structure absent from both masks is left out of every mean. One that was missed or invented counts as 0 in
-overlaps and as the image's diagonal in distances, so it never improves a mean. Volumes and counts stay as they are.
+overlaps and as the image's diagonal in distances, so it never improves the mean of one of these. Volumes and counts
+stay as they are, and so do the plain ones (specificity, accuracy, added path length, perimeter, probabilities' scores).
 """
 
 from __future__ import annotations
@@ -82,6 +83,7 @@ OF_PROBABILITIES: dict[str, Metric] = {
 }
 OF_LABEL_MAPS: dict[str, Metric] = {
     "dice": _overlap("Dice", "dice"),
+    "f1": _overlap("F1", "dice"),
     "iou": _overlap("IoU", "iou"),
     "sensitivity": _overlap("Sensitivity", "sensitivity"),
     "precision": _overlap("Precision", "precision"),
@@ -107,8 +109,14 @@ OF_LABEL_MAPS: dict[str, Metric] = {
     "lesion_f1": _lesions("Lesion F1", "f1"),
     "lesion_false_positives": Metric("False positive lesions", lambda pair, name: pair.lesions(name).false_positives,
                                      "count", False, decimals=2),
+    "lesion_missed_voxels": Metric("Voxels of missed lesions", lambda pair, name: pair.lesions(name).missed_voxels,
+                                   "count", False, decimals=1),
     "lesion_missed_ml": Metric("Volume of missed lesions", lambda pair, name: pair.lesions(name).missed_voxels
                                * pair.voxel_ml, "count", False, "ml"),
+    "reference_voxels": Metric("Reference voxels", lambda pair, name: pair.counts[name].tp + pair.counts[name].fn,
+                               "count", None, decimals=0),
+    "prediction_voxels": Metric("Predicted voxels", lambda pair, name: pair.counts[name].tp + pair.counts[name].fp,
+                                "count", None, decimals=0),
     "components": Metric("Components", lambda pair, name: n_components(pair.masks(name)[0]), "count", None, decimals=1),
     "perimeter2_over_area": Metric("Perimeter\u00b2/area", lambda pair, name: perimeter_squared_over_area(
         pair.masks(name)[0], pair.geometry), "plain", None, decimals=1),

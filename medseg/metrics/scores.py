@@ -38,7 +38,8 @@ def score_case(
         probabilities: of each foreground label, from 0 to 1; ROC AUC and its like need them.
 
     Raises:
-        ValueError: if a shape differs from the geometry's, or probabilities are needed and not there.
+        ValueError: if a shape differs from the geometry's, a map holds other than integers, or probabilities are
+            needed and not there.
     """
     pair = CasePair(prediction, reference, geometry, labels, tolerance_mm, probabilities)
     has_tolerance = any(METRICS[metric].has_tolerance for metric in metrics)

@@ -42,7 +42,7 @@ def stratify(rows: Iterable[Row], column: str, cuts: Sequence[float] | None = No
     numbers = _numbers(cells)
     if numbers is None:
         if cuts is not None:
-            text = next(str(cell) for cell in cells if not _is_number(cell))
+            text = next(str(cell) for cell in cells if not is_number(cell))
             raise UsageError(Fault("E903", f"{column} holds text and cannot be cut", "leave the cuts out",
                                    "numbers", text))  # fmt: skip
         return _by_value(rows, column, ["" if cell is None else str(cell) for cell in cells])
@@ -126,10 +126,11 @@ def _cell(row: Row, column: str) -> Any:
 
 def _numbers(cells: Sequence[Any]) -> list[float | None] | None:
     """Cells as numbers, or None where one holds text."""
-    return [number(cell) for cell in cells] if all(map(_is_number, cells)) else None
+    return [number(cell) for cell in cells] if all(map(is_number, cells)) else None
 
 
-def _is_number(cell: Any) -> bool:
+def is_number(cell: Any) -> bool:
+    """Whether a cell is a number, or empty."""
     try:
         number(cell)
     except ValueError:

@@ -8,7 +8,7 @@ from typing import Any
 
 from medseg import files
 from medseg.metrics.case_table import write_baselines, write_cases, write_rows
-from medseg.metrics.catalogue import POLICY, chosen
+from medseg.metrics.catalogue import METRICS, POLICY, chosen
 from medseg.metrics.strata import stratify
 from medseg.metrics.summary import EMPTIES, STATISTICS, Row, mean, metrics_in, number, summarise, unit
 from medseg.reports.figures import BY_LABEL, draw_headlines
@@ -55,7 +55,8 @@ def write_scores(
     results = tabulate(rows, names, baselines, strata, seed)
     folder, figures = Path(folder), Path(folder) / "figures"
     shown = draw_headlines(rows, list(dict.fromkeys(str(row["label"]) for row in rows)), headlines(names))
-    for stale in (folder / "baselines.csv", *figures.glob(f"*{BY_LABEL}*.png")):
+    own = [path for path in figures.glob(f"*{BY_LABEL}*.png") if path.name.partition(BY_LABEL)[0] in METRICS]
+    for stale in (folder / "baselines.csv", *own):
         stale.unlink(missing_ok=True)
     write_cases(folder / "cases.csv", rows, names)
     if baselines:

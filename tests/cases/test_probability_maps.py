@@ -61,8 +61,8 @@ def test_pictures_hold_255ths(tmp_path):
     Image.fromarray(np.array([[0, 51], [255, 102]], np.uint8)).save(tmp_path / "p.png")
     found = read_probability(tmp_path / "p.png")
     assert found.shape == (2, 2, 1) and found[..., 0].T.tolist() == pytest.approx(np.array([[0, 0.2], [1, 0.4]]))
-    Image.fromarray(np.array([[0, 65535]], np.uint16)).save(tmp_path / "deep.png")
-    assert read_probability(tmp_path / "deep.png").ravel().tolist() == [0.0, 1.0]
+    Image.fromarray(np.array([[0, 13107, 65535]], np.uint16)).save(tmp_path / "deep.png")
+    assert read_probability(tmp_path / "deep.png").ravel().tolist() == pytest.approx([0.0, 0.2, 1.0])
 
 
 def test_what_is_no_probability(maps, tmp_path):
@@ -73,7 +73,11 @@ def test_what_is_no_probability(maps, tmp_path):
     ):  # fmt: skip
         (fault,) = refused(read_probability, maps(name, array=array) / name)
         assert fault.code == code
-    Image.fromarray(np.array([[0, 1]], np.uint8)).save(tmp_path / "mask.png")
-    assert refused(read_probability, tmp_path / "mask.png")[0].found == "a mask"
+    for value in (1, 255):  # of a mask, ROC AUC is but the mean of sensitivity and specificity
+        Image.fromarray(np.array([[0, value]], np.uint8)).save(tmp_path / "mask.png")
+        assert refused(read_probability, tmp_path / "mask.png")[0].found == "a mask"
+    (fault,) = refused(read_probability, maps("mask.nii.gz", array=np.rint(MAP)) / "mask.nii.gz")
+    assert fault.found == "a mask"
+    assert not read_probability(maps("zero.nii.gz", array=MAP * 0) / "zero.nii.gz").any()
     Image.fromarray(np.random.default_rng(0).integers(0, 255, (4, 4, 3)).astype(np.uint8)).save(tmp_path / "rgb.png")
     assert refused(read_probability, tmp_path / "rgb.png")[0].found == "colours"

@@ -54,7 +54,11 @@ def test_columns_with_the_names_of_scores():
 
 
 def test_strata_are_columns_that_will_be_there():
-    refuse_strata(["location", "thickness_mm", "age", "reference_ml", "subset"], found("a", age="40").pairs)
+    pairs = found("a", age="40", site="x").pairs
+    known = ["location", "thickness_mm", "age", "reference_ml", "subset", "group", "components"]
+    refuse_strata(dict.fromkeys(known) | {"age": (30.0, 50.0)}, pairs, ["components"])
     with pytest.raises(UsageError, match="difficulty") as caught:
-        refuse_strata(["age", "difficulty"], found("a", age="40").pairs)
+        refuse_strata({"age": None, "difficulty": None}, pairs)
     assert "age" in caught.value.faults[0].expected
+    with pytest.raises(UsageError, match=r"cut holds text.*site: x"):
+        refuse_strata({"site": (1.0,)}, pairs)

@@ -6,7 +6,7 @@ from medseg.metrics.catalogue import OF_LABEL_MAPS, OF_PROBABILITIES, USUAL
 
 
 def refused(parse, *arguments):
-    with pytest.raises(UsageError) as caught:
+    with pytest.raises((DataError, UsageError)) as caught:
         parse(*arguments)
     return caught.value.faults[0].code
 
@@ -52,3 +52,19 @@ def test_tables_never_go_where_something_is_read_or_kept(tmp_path):
             tables_folder(tmp_path / out, inputs)
     assert tables_folder(tmp_path / "scores", inputs) == tmp_path / "scores"
     assert tables_folder(tmp_path, inputs) == tmp_path
+
+
+def test_tables_never_take_the_place_of_something_else(tmp_path):
+    """What an earlier scoring left may go where that is said; a folder of its name, or the table that is read, not."""
+    out = tmp_path / "out"
+    assert tables_folder(out, []) == out and not out.exists()
+    out.mkdir()
+    (out / "cases.csv").write_text("case\n")
+    assert refused(tables_folder, out, []) == "E503"
+    assert tables_folder(out, [], None, True) == out and [path.name for path in out.iterdir()] == ["cases.csv"]
+    assert refused(tables_folder, out, [], out / "cases.csv", True) == "E503"
+    (out / "summary.md").mkdir()
+    assert refused(tables_folder, out, [], None, True) == "E503"
+    (out / "summary.md").rmdir()
+    (out / "figures").write_text("")
+    assert refused(tables_folder, out, [], None, True) == "E503"

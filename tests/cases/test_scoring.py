@@ -151,8 +151,8 @@ def test_no_label_anywhere(folders):
 
 def test_settings_are_refused_before_anything_is_read(folders, tmp_path):
     places = folders(a=(blobs(0) * 9, blobs(0)))
-    for options in ({"strata": ["difficulty"]}, {"probabilities": tmp_path}, {"settings": Settings(BOTH, (), -1.0)},
-                    {"settings": Settings(BOTH, (), {"liver": 1.0})}):  # fmt: skip
+    for options in ({"strata": {"difficulty": None}}, {"probabilities": tmp_path},
+                    *({"settings": Settings(BOTH, (), mm)} for mm in (-1.0, {"liver": 1.0}))):  # fmt: skip
         assert refused(*places, **({"settings": Settings(), "workers": 1} | options))[0].code == "E903"
 
 
@@ -160,7 +160,7 @@ def test_columns_and_strata(folders, tmp_path):
     places = folders(a=(blobs(0), blobs(0)), b=(blobs(1), blobs(1)))
     (tmp_path / "t.csv").write_text("case,patient,difficulty\na,p1,easy\nb,p1,=hard\n")
     scores = score_folders(
-        *places, Settings(BOTH), table=tmp_path / "t.csv", strata=["difficulty", "location"], workers=1
+        *places, Settings(BOTH), table=tmp_path / "t.csv", strata={"difficulty": None, "location": None}, workers=1
     )
     assert [(row["case"], row["group"], row["difficulty"]) for row in scores.rows[::2]] == [
         ("a", "p1", "easy"), ("b", "p1", "=hard")]  # fmt: skip
@@ -171,7 +171,7 @@ def test_columns_and_strata(folders, tmp_path):
     (fault,) = refused(*places, Settings(BOTH), table=tmp_path / "t.csv", workers=1)
     assert (fault.code, fault.found) == ("E104", "dice")
     (tmp_path / "t.csv").write_text("case,location\na,dome\nb,hilum\n")  # one's own is not replaced
-    scores = score_folders(*places, Settings(BOTH), table=tmp_path / "t.csv", strata=["location"], workers=1)
+    scores = score_folders(*places, Settings(BOTH), table=tmp_path / "t.csv", strata={"location": None}, workers=1)
     assert [row["location"] for row in scores.rows] == ["dome", "dome", "hilum", "hilum"]
 
 

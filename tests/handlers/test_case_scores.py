@@ -9,7 +9,7 @@ from monai.data import MetaTensor
 from monai.handlers import MeanDice, from_engine
 from monai.metrics import compute_hausdorff_distance
 
-from medseg.errors import UsageError
+from medseg.errors import DataError, UsageError
 from medseg.handlers import CaseScores, SaveCases
 
 LABELS = {"background": 0, "head": 1, "tail": 2}
@@ -35,7 +35,7 @@ def evaluate(pairs, *handlers, metric=None, about=(), prob=None):
         return [{"pred": pairs[number][0], "label": pairs[number][1], "prob": prob}]
 
     engine = Engine(step)
-    engine.state.metric_details = {}
+    engine.state.metric_details, engine.state.key_metric_name = {}, "val_mean_dice"
     (metric or CaseScores(LABELS)).attach(engine, "val_mean_dice")
     for handler in handlers:
         handler.attach(engine)
@@ -149,7 +149,7 @@ def test_monais_own_metrics_work_beside_and_in_its_place(tmp_path):
     theirs = MeanDice(include_background=False, num_classes=3, output_transform=outputs)
     engine = evaluate(pairs, metric=theirs)
     assert engine.state.metrics["val_mean_dice"] == pytest.approx((0.75 + 1.0) / 2)
-    with pytest.raises(UsageError, match="additional_metrics"):
+    with pytest.raises(UsageError, match=r"additional_metrics.*"):
         evaluate(pairs, SaveCases(tmp_path, LABELS), metric=theirs)
     assert not list(tmp_path.iterdir())
 
@@ -164,5 +164,26 @@ def test_probabilities_are_scored_label_by_label():
     assert metrics["val_brier_hippocampus"] == pytest.approx(0.25)
     assert metrics["val_brier_tail"] == pytest.approx(share * 0.75**2 + (1 - share) * 0.25**2)
     assert metrics["val_roc_auc_tail"] == 0.5
-    with pytest.raises(ValueError, match="3 label values expected, found 2"):
-        evaluate([(SHIFTED, REFERENCE)], metric=metric, prob=half[:2])
+    for given, found in ((half[:2], "2 channels"), (half * 20 - 5, "from 0 to 5")):  # logits, for one
+        with pytest.raises(DataError, match=rf"E404.*case_0.*3 channels from 0 to 1; found .*{found}"):
+            evaluate([(SHIFTED, REFERENCE)], metric=metric, prob=given)
+
+
+def moved(tensor, millimetres):
+    affine = tensor.affine.clone()
+    affine[0, 3] += millimetres
+    return MetaTensor(torch.as_tensor(tensor), affine)
+
+
+@pytest.mark.parametrize(
+    ("prediction", "code"),
+    [(REFERENCE * 0.6, "E303"), (REFERENCE * torch.nan, "E401"), (REFERENCE * 7, "E301"), (-REFERENCE, "E301"),
+     (torch.cat([REFERENCE] * 3), "E201"), (REFERENCE[:, 1:], "E201"), (moved(REFERENCE, 50.0), "E202")],
+)  # fmt: skip
+def test_what_is_no_label_map_on_the_references_grid_is_refused(prediction, code):
+    """Never a quiet number: what a forgotten arg-max, a wrong affine or NaN leave is not scored."""
+    for pair in [(prediction, REFERENCE)] + ([(REFERENCE, prediction)] if code != "E202" else []):
+        with pytest.raises(DataError, match=f"{code}.*case_0"):
+            evaluate([pair])
+    nearly = MetaTensor(torch.as_tensor(REFERENCE) + 1e-4, REFERENCE.affine)
+    assert evaluate([(nearly, REFERENCE)]).state.metrics["val_mean_dice"] == 1.0
