@@ -15,6 +15,7 @@ from medseg.metrics.case_table import AFTER, BEFORE
 from medseg.metrics.catalogue import METRICS
 from medseg.metrics.strata import THICKNESS, is_number
 
+UNKNOWN = ("", "na", "n/a", "nan", "none", "null", "-", "?")
 CASE = ("case", "case id", "id")
 GROUP = "group"
 LOCATION = "location"
@@ -47,7 +48,7 @@ def with_table(found: Pairs, path: str | Path) -> list[Pair]:
     return [
         dataclasses.replace(
             pair,
-            group=by_case[pair.case].get(group or "", "") or pair.group,
+            group=_known(by_case[pair.case].get(group or "", "")) or pair.group,
             columns=_joined(file, pair.columns, {name: by_case[pair.case][name] for name in others}),
         )
         for pair in found.pairs
@@ -89,6 +90,11 @@ def refuse_strata(
     text = next((f"{name}: {cell}" for name, cell in cells if not is_number(cell)), None)
     if text is not None:
         raise UsageError(Fault("E903", "a column that is cut holds text", "leave the cuts out", "numbers", text))
+
+
+def _known(text: str) -> str:
+    """A patient's name; nothing where the table says that it is not known."""
+    return "" if text.strip().lower() in UNKNOWN else text
 
 
 def _group_names() -> tuple[str, ...]:

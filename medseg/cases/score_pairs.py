@@ -21,7 +21,7 @@ from medseg.volumes import is_volume, read_geometry, stem
 from medseg.volumes.label_map import grid_faults
 from medseg.volumes.member import member_of
 
-DICOM = ".dcm"
+DICOM, ARRAYS = ".dcm", ".npz"
 OF_A_RUN = "predictions"  # where a run folder keeps its masks
 # what programs append to a case's name: a label's ending, nnU-Net's and the Decathlon's channel, MONAI's postfix
 ENDING = re.compile(r"_(seg|segmentation|mask|label|labels|pred|prediction|trans|0000)$", re.IGNORECASE)
@@ -37,6 +37,7 @@ class Pair:
         reference: its files; none for a case that is known to hold nothing but background.
         subset: what the references' data set keeps it for (``validate``, ``test``), or nothing.
         columns: what else is known of the case.
+        ignore_value: the label value that the data set wants to be left out of account.
         probabilities: foreground label to its map.
     """
 
@@ -46,6 +47,7 @@ class Pair:
     reference: tuple[Path, ...]
     subset: str = ""
     columns: Mapping[str, str] = field(default_factory=dict)
+    ignore_value: int | None = None
     probabilities: Mapping[str, Path] = field(default_factory=dict)
 
 
@@ -75,6 +77,7 @@ class _Map:
     group: str = ""
     subset: str = ""
     columns: Mapping[str, str] = field(default_factory=dict)
+    ignore_value: int | None = None
 
 
 @dataclass(frozen=True)
@@ -118,7 +121,7 @@ def find_pairs(
         raise DataError(_unmatched(f"{len(left_out)} of {len(ids)} references have no prediction", fix, left_out,
                                    Path(predictions)))  # fmt: skip
     pairs = [
-        Pair(name, each.group or name, chosen[name].paths, each.paths, each.subset, each.columns)
+        Pair(name, each.group or name, chosen[name].paths, each.paths, each.subset, each.columns, each.ignore_value)
         for name, each in zip(ids, drawn.maps, strict=True)
         if name in chosen
     ]
@@ -162,7 +165,7 @@ def _read(path: Path, layout: str | None = None) -> _Side:
     if not path.is_dir():
         what, found = ("not a folder", "a file") if path.exists() else ("no such file or folder", "nothing")
         raise DataError(Fault("E101", what, "check the path", "label maps", found, path))
-    listing = look(path)
+    listing = _without_probabilities(look(path))
     if layout is not None or _is_data_set(listing):
         return _labelled(read_data_set(path, layout), path)
     maps = _plain(listing)
@@ -171,6 +174,15 @@ def _read(path: Path, layout: str | None = None) -> _Side:
         names = ", ".join(sorted(os.listdir(path))[:5]) or "an empty folder"
         raise DataError(Fault("E101", "no label maps in this folder", "check the path", known, names, path))
     return _Side(maps, "a folder of label maps")
+
+
+def _without_probabilities(listing: Listing) -> Listing:
+    """What nnU-Net leaves beside its masks, under the same names, is no label map."""
+    folders = {}
+    for folder, names in listing.folders.items():
+        masks = {stem(name) for name in names if is_volume(name) and not name.endswith(ARRAYS)}
+        folders[folder] = tuple(name for name in names if not name.endswith(ARRAYS) or stem(name) not in masks)
+    return dataclasses.replace(listing, folders=folders)
 
 
 def _is_data_set(listing: Listing) -> bool:
@@ -184,7 +196,7 @@ def _is_data_set(listing: Listing) -> bool:
 def _labelled(data_set: DataSet, root: Path) -> _Side:
     maps = [
         _Map((case.id, *map(_name, (*case.labels, *case.images))), case.labels, case.group,
-             str(case.meta.get("subset", "")), case.columns)
+             str(case.meta.get("subset", "")), case.columns, case.meta.get("ignore_value"))
         for case in data_set.cases
         if case.labels or case.negative
     ]  # fmt: skip

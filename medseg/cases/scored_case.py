@@ -138,7 +138,7 @@ def _read(pair: Pair, labels: Labels | None) -> tuple[dict[str, Volume], tuple[F
         except DataError as error:
             faults += error.faults
         if name in maps and labels is not None:
-            faults += _unknown(paths[0], maps[name].array, labels)
+            faults += _unknown(paths[0], maps[name].array, labels, pair.ignore_value)
     if faults:
         raise DataError(*faults)
     prediction = maps["prediction"]
@@ -152,7 +152,12 @@ def _read(pair: Pair, labels: Labels | None) -> tuple[dict[str, Volume], tuple[F
     return maps, notes
 
 
-def _unknown(path: Path, label_map: LabelMap, labels: Labels) -> list[Fault]:
+def _unknown(path: Path, label_map: LabelMap, labels: Labels, ignore_value: int | None) -> list[Fault]:
+    if ignore_value is not None and (label_map == ignore_value).any():
+        what = "the data set wants voxels to be ignored, which medseg does not do"
+        return [
+            Fault("E308", what, "label these voxels, or leave the case out", "no such value", str(ignore_value), path)
+        ]
     known = sorted(labels.known_values)
     if int(label_map.max()) < len(known) == known[-1] + 1:  # the usual case, without a look at every voxel
         return []

@@ -220,5 +220,5 @@ def _notes(results: Sequence[Result]) -> str:
     of = "patients, each with all of their cases" if several else "cases"
     return (
         f"{POLICY[0].upper()}{POLICY[1:]}. SD over cases (n - 1); intervals of the mean from resampling {of} "
-        "(studentised bootstrap)."
+        "(studentised bootstrap, or Student's t where that reaches further); none where all values are equal."
     )

@@ -62,3 +62,8 @@ def test_strata_are_columns_that_will_be_there():
     assert "age" in caught.value.faults[0].expected
     with pytest.raises(UsageError, match=r"cut holds text.*site: x"):
         refuse_strata({"site": (1.0,)}, pairs)
+
+
+def test_patients_that_are_not_known_are_not_one_patient(csv):
+    pairs = with_table(found("a", "b", "c"), csv("case,patient\na,NA\nb,n/a\nc,p1\n"))
+    assert [pair.group for pair in pairs] == ["a", "b", "p1"]

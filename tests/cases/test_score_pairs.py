@@ -241,3 +241,11 @@ def test_a_long_list_of_grids_is_cut_short(place):
     names = [f"c{number}.nii.gz" for number in range(23)]
     faults = grid_faults(place("p", *names, label=LABEL[:5]), place("r", *names))
     assert len(faults) == 21 and faults[20].what == "3 more faults"
+
+
+def test_probabilities_that_nnunet_leaves_beside_its_masks_are_no_predictions(place):
+    """They have the mask's name; an array alone is a prediction."""
+    predictions, references = place("p", "a.nii.gz"), place("r", "a.nii.gz", "b.nii.gz")
+    for name in ("a", "b"):
+        np.savez(predictions / f"{name}.npz", probabilities=LABEL)
+    assert files(predictions, references) == {"a": ("a.nii.gz", "a.nii.gz"), "b": ("b.npz", "b.nii.gz")}

@@ -174,3 +174,9 @@ def test_probabilities_beside_masks(tmp_path, save):
     for name, theirs in (("roc_auc", roc_auc_score), ("pr_auc", average_precision_score), ("brier", brier_score_loss)):
         assert liver[name] == pytest.approx(theirs(truth, flat), abs=1e-6)
     assert tumour["empties"] == "absent" and all(math.isnan(tumour[name]) for name in OF_PROBABILITIES)
+
+
+def test_voxels_to_be_ignored_are_refused(tmp_path, save):
+    path = save(tmp_path / "a.nii.gz", cube() * 3)
+    faults = score_pair(Pair("a", "a", (path,), (path,), ignore_value=3), Settings(LIVER)).faults
+    assert {fault.code for fault in faults} == {"E308"} and faults[0].case == "a"

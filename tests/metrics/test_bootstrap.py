@@ -90,13 +90,13 @@ def test_one_patient_has_no_interval():
 
 
 @pytest.mark.parametrize("value", [0.0, 0.1, 1 / 3, 440.0])
-def test_equal_scores_have_a_point(value):
-    assert interval([value] * 7) == (value, value)
+def test_equal_scores_have_no_interval(value):
+    assert interval([value] * 7) is None
     assert by_patient([value] * 7, range(7)).standard_error == 0.0
 
 
-def test_patients_of_equal_means_have_a_point():
-    assert interval([0.25, 0.75, 0.75, 0.25], ["a", "a", "b", "b"]) == (0.5, 0.5)
+def test_patients_of_equal_means_have_no_interval():
+    assert interval([0.25, 0.75, 0.75, 0.25], ["a", "a", "b", "b"]) is None
 
 
 def test_the_interval_ends_where_scores_end():
