@@ -17,7 +17,7 @@ from typing import Any
 
 from medseg.errors import DataError, Fault, MedsegError
 
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\uff1d", "\uff0b", "\uff0d", "\uff20")  # full-width too
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")  # full-width too
 
 
 @contextmanager
@@ -41,8 +41,7 @@ def atomic(path: str | Path) -> Iterator[Path]:
         os.replace(temporary, path)
         _sync(path.parent)
     except OSError as error:
-        fix = "free some space, or choose a folder that you may write to; what stood there before is unchanged"
-        raise MedsegError(Fault("E701", f"cannot write: {error.strerror or error}", fix, file=path)) from error
+        raise _unwritable(path, error) from error
     finally:
         if temporary is not None:
             with suppress(FileNotFoundError):
@@ -99,11 +98,13 @@ def try_folder(folder: str | Path) -> None:
     folder = Path(folder)
     made = [place for place in (folder, *folder.parents) if not place.exists()]
     try:
-        with atomic(folder / ".medseg") as temporary:
-            temporary.touch()
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise _unwritable(folder, error) from error
     finally:
         with suppress(OSError):
-            (folder / ".medseg").unlink(missing_ok=True)
             for place in made:
                 place.rmdir()
 
@@ -137,9 +138,22 @@ def _digest(path: str, size: int, inode: int, times: tuple[int, int]) -> str:
 def _cell(value: Any) -> Any:
     if not isinstance(value, str):
         return value
-    is_formula = any(text.startswith(FORMULA_STARTS) for text in (value, value.lstrip())) and not _is_number(value)
-    quote = "'" if is_formula else ""
+    quote = "'" if _is_formula(value) else ""
     return quote + value.replace("\r\n", "\n").replace("\r", "\n")  # csv does not quote a lone \r before Python 3.13
+
+
+def unquoted(cell: str) -> str:
+    """A cell as it was before `write_csv` put ``'`` before what a spreadsheet would run as a formula."""
+    return cell[1:] if cell.startswith("'") and _is_formula(cell[1:]) else cell
+
+
+def _is_formula(value: str) -> bool:
+    return any(text.startswith(FORMULA_STARTS) for text in (value, value.lstrip())) and not _is_number(value)
+
+
+def _unwritable(path: Path, error: OSError) -> MedsegError:
+    fix = "free some space, or choose a folder that you may write to; what stood there before is unchanged"
+    return MedsegError(Fault("E701", f"cannot write: {error.strerror or error}", fix, file=path))
 
 
 def _is_number(value: str) -> bool:

@@ -48,6 +48,15 @@ class Geometry:
         )
         return "".join(AXES[world][int(directions[world, axis] > 0)] for axis, world in enumerate(best))
 
+    @property
+    def slice_axis(self) -> int:
+        """The axis along which slices follow one another: pages of a picture, the one slice, else the axial slices."""
+        if self.unit == "px":
+            return 2
+        if self.shape.count(1) == 1:
+            return self.shape.index(1)
+        return next(axis for axis, letter in enumerate(self.orientation) if letter in "IS")
+
     def corners_mm(self) -> npt.NDArray[np.float64]:
         """(8, 3) positions of the centres of the corner voxels."""
         indices = np.array(list(itertools.product(*((0, n - 1) for n in self.shape))), dtype=np.float64)

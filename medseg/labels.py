@@ -117,6 +117,21 @@ def as_label_map(array: npt.NDArray, path: str | Path = "", case: str = "") -> n
     return array.astype(np.uint8 if highest < 1 << 8 else np.uint16 if highest < 1 << 16 else np.int32, copy=False)
 
 
+def unknown_values(
+    label_map: npt.NDArray[np.integer], labels: Labels, path: str | Path = "", case: str = ""
+) -> list[Fault]:
+    """E301 where a label map of any shape holds values that no label names."""
+    known = sorted(labels.known_values)
+    if int(label_map.max()) < len(known) == known[-1] + 1:  # the usual case, without a look at every voxel
+        return []
+    values, counts = np.unique(label_map[~np.isin(label_map, known)], return_counts=True)
+    if not len(values):
+        return []
+    found = ", ".join(f"{value} ({n} voxels)" for value, n in zip(values[:5], counts[:5], strict=True))
+    fix = "name the value in the labels, or correct the map"
+    return [Fault("E301", "unknown label value", fix, str(known), found, path, case)]
+
+
 def is_smeared(picture: npt.NDArray, labels: Labels | None = None) -> bool:
     """Whether a label in a picture (X, Y, pages) was a mask of 0 and 255 once, and has values between at its edges.
 

@@ -86,6 +86,7 @@ def test_csv_defuses_formulas(tmp_path, start):
         row = next(csv.DictReader(stream))
     quoted, name = (f"'{start}{rest}".replace("\r", "\n") for rest in ("cmd()", "n"))
     assert row == {"case": quoted, "dice": "-0.5", name: "a, b"}
+    assert files.unquoted(row["case"]) == quoted[1:] and files.unquoted(row["dice"]) == "-0.5"
 
 
 def test_csv_columns(tmp_path):

@@ -105,3 +105,11 @@ def test_a_geometry_keeps_a_copy():
 def test_what_is_no_grid(affine, shape):
     with pytest.raises(ValueError, match="expected"):
         Geometry(affine, shape)
+
+
+def test_slices_follow_one_another_along_the_axis_that_they_have():
+    turned = np.eye(4)[[1, 2, 0, 3]]  # superior first
+    assert Geometry(np.eye(4), (4, 5, 6)).slice_axis == 2
+    assert Geometry(turned, (4, 5, 6)).slice_axis == 0
+    assert Geometry(np.eye(4), (1, 5, 6)).slice_axis == 0  # one sagittal slice
+    assert Geometry(turned, (4, 5, 6), unit="px").slice_axis == 2

@@ -14,7 +14,6 @@ from medseg.cases.case import Case
 from medseg.errors import DataError, Fault
 from medseg.geometry import Geometry
 from medseg.labels import Labels
-from medseg.metrics.shape import slice_axis
 from medseg.volumes import Volume, read_volume
 from medseg.volumes.label_map import grid_faults, read_label
 from medseg.volumes.member import member_of
@@ -90,7 +89,7 @@ def check_case(case: Case, labels: Labels | None = None) -> CheckedCase:
     if not images:
         return CheckedCase(case, tuple(faults), voxels=voxels)
     first = images[0][1]
-    axis = slice_axis(first.geometry)
+    axis = first.geometry.slice_axis
     return CheckedCase(
         case,
         tuple(faults),
@@ -215,7 +214,7 @@ def _count(label_map: npt.NDArray[np.integer]) -> dict[int, int]:
 
 
 def _labelled_slices(label: Volume) -> int:
-    others = tuple(axis for axis in range(3) if axis != slice_axis(label.geometry))
+    others = tuple(axis for axis in range(3) if axis != label.geometry.slice_axis)
     return int(np.count_nonzero(label.array.any(axis=others)))
 
 

@@ -15,7 +15,7 @@ from medseg.cases.probability_maps import read_probability
 from medseg.cases.score_pairs import Pair
 from medseg.errors import DataError, Fault
 from medseg.geometry import Geometry
-from medseg.labels import Labels, is_black_and_white
+from medseg.labels import Labels, is_black_and_white, unknown_values
 from medseg.metrics.baselines import ReferenceSample, sample_reference
 from medseg.metrics.catalogue import USUAL
 from medseg.metrics.location import location
@@ -158,15 +158,7 @@ def _unknown(path: Path, label_map: LabelMap, labels: Labels, ignore_value: int 
         return [
             Fault("E308", what, "label these voxels, or leave the case out", "no such value", str(ignore_value), path)
         ]
-    known = sorted(labels.known_values)
-    if int(label_map.max()) < len(known) == known[-1] + 1:  # the usual case, without a look at every voxel
-        return []
-    values, counts = np.unique(label_map[~np.isin(label_map, known)], return_counts=True)
-    if not len(values):
-        return []
-    found = ", ".join(f"{value} ({n} voxels)" for value, n in zip(values[:5], counts[:5], strict=True))
-    fix = "name the value in --labels, or correct the map"
-    return [Fault("E301", "unknown label value", fix, str(known), found, path)]
+    return unknown_values(label_map, labels, path)
 
 
 def _without_white(volume: Volume) -> Volume:

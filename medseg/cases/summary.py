@@ -14,7 +14,6 @@ from medseg.cases.check_all import check_cases
 from medseg.cases.layouts import DataSet
 from medseg.errors import DataError
 from medseg.geometry import Geometry
-from medseg.metrics.shape import slice_axis
 from medseg.volumes import read_geometry
 
 SHOWN = 5
@@ -82,7 +81,7 @@ def _from_headers(cases: list[Case]) -> tuple[list[Case], list[tuple[str, str]]]
             grids.append(read_geometry(case.images[0]))
         except DataError:
             unreadable.append(case.id)
-    slices = sum(grid.shape[slice_axis(grid)] for grid in grids)
+    slices = sum(grid.shape[grid.slice_axis] for grid in grids)
     facts = [("slices", f"{slices:,} {_kind(grids)}; --drop-empty counts those without label")]
     facts += [("unreadable", f"{_named(unreadable)}; medseg check says why")] if unreadable else []
     return cases, facts

@@ -15,9 +15,10 @@ from ignite.metrics import Metric
 from monai.data import MetaTensor
 from monai.utils import CommonKeys
 
+from medseg import files
 from medseg.errors import DataError, Fault, UsageError
 from medseg.geometry import Geometry
-from medseg.labels import Labels, as_label_map
+from medseg.labels import Labels, as_label_map, unknown_values
 from medseg.metrics.baselines import ReferenceSample, baseline_rows, sample_reference
 from medseg.metrics.case_table import write_baselines, write_cases
 from medseg.metrics.catalogue import METRICS, OF_PROBABILITIES, USUAL, chosen
@@ -175,7 +176,7 @@ class SaveCases:
         if not self.path.is_file():
             return set()
         with open(self.path, newline="", encoding="utf-8") as stream:
-            return {Path(row["case"]).name for row in csv.DictReader(stream)}
+            return {Path(files.unquoted(row["case"])).name for row in csv.DictReader(stream)}
 
 
 def _grid(tensor: torch.Tensor, case: str) -> Geometry:
@@ -189,12 +190,9 @@ def _grid(tensor: torch.Tensor, case: str) -> Geometry:
 
 def _label_map(tensor: torch.Tensor, labels: Labels, case: str) -> npt.NDArray[np.integer]:
     found = as_label_map(torch.as_tensor(tensor).cpu().numpy()[0], case=case)
-    unknown = [] if int(found.max()) < len(labels.known_values) == labels.n_classes else np.unique(found).tolist()
-    unknown = [value for value in unknown if value not in labels.known_values]
-    if unknown:
-        fix = "name the values in labels, or correct the map"
-        expected, shown = str(sorted(labels.known_values)), ", ".join(map(str, unknown[:5]))
-        raise DataError(Fault("E301", "unknown label value", fix, expected, shown, case=case))
+    faults = unknown_values(found, labels, case=case)
+    if faults:
+        raise DataError(*faults)
     return found
 
 

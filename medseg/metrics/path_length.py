@@ -10,7 +10,6 @@ from scipy.spatial import cKDTree
 
 from medseg.geometry import Geometry
 from medseg.metrics.foreground import foreground_box
-from medseg.metrics.shape import slice_axis
 
 Mask = npt.NDArray[np.bool_]
 ROUNDING = 1e-6
@@ -19,7 +18,7 @@ ROUNDING = 1e-6
 def added_path_length(prediction: Mask, reference: Mask, geometry: Geometry, tolerance_mm: float = 0.0) -> float:
     """Added path length in mm (px in a picture), after Vaassen et al. 2020 (doi:10.1016/j.phro.2019.12.001).
 
-    Slice by slice (axial ones, or a picture's pages; `medseg.metrics.shape.slice_axis`), the outline of a mask is its
+    Slice by slice (axial ones, or a picture's pages; `Geometry.slice_axis`), the outline of a mask is its
     pixels that have one of their four neighbours outside it, or outside the image. Counted are the pixels of the
     reference's outline that have no pixel of the prediction's outline of the same slice within `tolerance_mm`, centre
     to centre; with 0, those that are not themselves on the predicted outline, which is Vaassen's count. Each counts as
@@ -44,7 +43,7 @@ def added_path_length(prediction: Mask, reference: Mask, geometry: Geometry, tol
     box = foreground_box(prediction.view(np.uint8), reference.view(np.uint8))
     if not reference[box].any():
         return math.nan
-    axis = slice_axis(geometry)
+    axis = geometry.slice_axis
     in_plane = [spacing for other, spacing in enumerate(geometry.spacing_mm) if other != axis]
     drawn, predicted = (_outline(np.moveaxis(mask[box], axis, 0)) for mask in (reference, prediction))
     to_draw = np.argwhere(drawn & ~predicted)

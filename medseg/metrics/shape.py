@@ -14,15 +14,6 @@ from medseg.metrics.foreground import along_memory, foreground_box
 Mask = npt.NDArray[np.bool_]
 
 
-def slice_axis(geometry: Geometry) -> int:
-    """The axis along which slices follow one another: pages of a picture, the one slice, else the axial slices."""
-    if geometry.unit == "px":
-        return 2
-    if geometry.shape.count(1) == 1:
-        return geometry.shape.index(1)
-    return next(axis for axis, letter in enumerate(geometry.orientation) if letter in "IS")
-
-
 def n_components(mask: Mask) -> int:
     """Components of a mask, 2-D or 3-D, its voxels joined by faces, edges or corners: 1 for a whole organ, 0 for none.
 
@@ -35,8 +26,9 @@ def n_components(mask: Mask) -> int:
 def perimeter_squared_over_area(mask: Mask, geometry: Geometry) -> float:
     """Perimeter²/area of a mask: 4π = 12.6 for a disc of any size, more the more ragged or scattered the outline is.
 
-    Of a volume it is the mean over the slices that hold the mask (`slice_axis`), so that pictures and volumes compare;
-    holes count with their outlines, and what lies beyond the image counts as background. NaN where the mask is empty.
+    Of a volume it is the mean over the slices that hold the mask (`Geometry.slice_axis`), so that pictures and volumes
+    compare; holes count with their outlines, and what lies beyond the image counts as background. NaN where the mask is
+    empty.
 
     The perimeter is Cauchy and Crofton's integral over the four directions of neighbouring pixels, each weighted by the
     angle that it stands for, which holds for pixels of any proportions (Lehmann & Legland, Insight Journal 2012); on
@@ -53,7 +45,7 @@ def perimeter_squared_over_area(mask: Mask, geometry: Geometry) -> float:
     """
     if mask.shape != geometry.shape:
         raise ValueError(f"shapes differ: {mask.shape}, grid {geometry.shape}")
-    axis = slice_axis(geometry)
+    axis = geometry.slice_axis
     slices = np.moveaxis(mask[foreground_box(mask.view(np.uint8), mask.view(np.uint8))], axis, 0)
     slices = slices[slices.any(axis=(1, 2))]
     if not len(slices):

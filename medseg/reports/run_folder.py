@@ -11,7 +11,6 @@ from typing import Any
 
 from medseg import files
 from medseg.errors import DataError, Fault
-from medseg.files import FORMULA_STARTS
 from medseg.metrics.catalogue import METRICS
 from medseg.metrics.summary import number
 
@@ -110,11 +109,9 @@ def _read_table(path: Path, required: Sequence[str]) -> Rows:
         fix = "copy the run's own file here"
         found = ", ".join(columns)
         raise DataError(Fault("E105", "columns are missing", fix, ", ".join(required), found, path))
-    return [{_plain(name): _plain(cell) for name, cell in row.items() if name is not None} for row in reader]
-
-
-def _plain(cell: str) -> str:
-    return cell[1:] if cell.startswith("'") and cell[1:].startswith(FORMULA_STARTS) else cell
+    return [
+        {files.unquoted(name): files.unquoted(cell) for name, cell in row.items() if name is not None} for row in reader
+    ]
 
 
 def _names(rows: Rows) -> Iterable[str]:

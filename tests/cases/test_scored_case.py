@@ -75,7 +75,7 @@ def test_values_that_no_list_names(scored):
     done = scored(cube(value=3), cube(value=7), labels=LIVER)
     assert codes(done) == ["E301", "E301"]
     assert [fault.found for fault in done.faults] == ["7 (64 voxels)", "3 (64 voxels)"]
-    assert "--labels" in done.faults[0].fix and str(done.faults[0].file).endswith("r/a.nii.gz")
+    assert "labels" in done.faults[0].fix and str(done.faults[0].file).endswith("r/a.nii.gz")
     assert codes(scored(cube(value=2), cube(value=1), labels=Labels({"background": 0, "x": 1, "y": 3}))) == ["E301"]
 
 

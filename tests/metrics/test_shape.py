@@ -6,7 +6,7 @@ from scipy import ndimage
 from skimage.measure import perimeter_crofton
 
 from medseg.geometry import Geometry
-from medseg.metrics.shape import n_components, perimeter_squared_over_area, slice_axis
+from medseg.metrics.shape import n_components, perimeter_squared_over_area
 
 
 def grid(shape, spacing=(1.0, 1.0, 1.0), unit="mm"):
@@ -92,13 +92,6 @@ def test_a_volume_has_the_mean_of_its_slices():
 
 def test_nothing_has_no_perimeter():
     assert math.isnan(score(np.zeros((4, 5, 6), bool)))
-
-
-def test_slices_follow_the_one_direction_that_says_so():
-    assert slice_axis(grid((4, 5, 6))) == 2
-    assert slice_axis(Geometry(np.eye(4)[[1, 2, 0, 3]], (4, 5, 6))) == 0  # superior first
-    assert slice_axis(grid((1, 5, 6))) == 0
-    assert slice_axis(Geometry(np.eye(4)[[1, 2, 0, 3]], (4, 5, 6), unit="px")) == 2
 
 
 def test_another_shape_is_refused():
