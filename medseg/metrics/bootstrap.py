@@ -116,7 +116,8 @@ def _studentised(sums: PatientSums, error: float, seed: int) -> tuple[float, flo
     """Quantiles of (resampled mean - mean) / resampled standard error."""
     n_patients = len(sums.cases)
     columns = (sums.excess, sums.cases, sums.excess**2, sums.excess * sums.cases, sums.cases**2)
-    excess, cases, squares, products, sizes = (_weights(n_patients, seed) @ np.stack(columns, axis=1)).T
+    drawn = _weights(n_patients, seed)
+    excess, cases, squares, products, sizes = (np.einsum("rp,p->r", drawn, column) for column in columns)
     shift = excess / cases
     variance = (squares - 2 * shift * products + shift**2 * sizes) * n_patients / (n_patients - 1) / cases**2
     t = shift / np.sqrt(np.maximum(variance, (LEAST_ERROR * error) ** 2))

@@ -45,4 +45,4 @@ def _centre(mask: Mask, axis: int) -> float:
     """The centroid along an axis, from 0 to 1 between the image's two faces."""
     counts = np.count_nonzero(mask, axis=tuple(other for other in range(mask.ndim) if other != axis))
     n = mask.shape[axis]
-    return float(counts @ (np.arange(n) + 0.5) / counts.sum() / n)
+    return float(np.sum(counts * (np.arange(n) + 0.5)) / counts.sum() / n)

@@ -98,7 +98,7 @@ def brier(probability: Probability, reference: Mask, inside: Mask | None = None)
     """
     probability, reference = _pixels(probability, reference, inside)
     difference = probability.astype(np.float64) - reference
-    return float(difference @ difference) / difference.size if difference.size else math.nan
+    return float(np.mean(difference**2)) if difference.size else math.nan
 
 
 def calibration_error(probability: Probability, reference: Mask, inside: Mask | None = None, bins: int = 15) -> float:

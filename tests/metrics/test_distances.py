@@ -1,4 +1,7 @@
 import math
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -34,3 +37,17 @@ def test_a_tolerance_on_the_grid_is_reached_in_spite_of_rounding():
         distances = Distances(spacing * np.arange(5.0), np.array([1, 1, 1, 1, 1]))
         assert distances.n_within(tolerance) == 4
         assert distances.n_within(tolerance - 1e-6) == 3
+
+
+def test_the_number_of_threads_changes_no_bit():
+    """A threaded BLAS adds the parts of a long product in another order."""
+    script = (
+        "import numpy as np; from medseg.metrics.distances import Distances;"
+        "mm = np.sort(np.random.default_rng(0).random(100_000));"
+        "print(Distances(mm, np.ones(mm.size, int)).sum_mm.hex())"
+    )
+    sums = []
+    for n_threads in ("1", "2"):
+        environment = {**os.environ, "OMP_NUM_THREADS": n_threads, "OPENBLAS_NUM_THREADS": n_threads}
+        sums.append(subprocess.check_output([sys.executable, "-c", script], env=environment))
+    assert sums[0] == sums[1]
