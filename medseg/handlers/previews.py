@@ -1,4 +1,4 @@
-"""Pictures of image, reference and prediction while a workflow runs."""
+"""Pictures and slices of image, reference and prediction while a workflow runs."""
 
 from __future__ import annotations
 
@@ -15,10 +15,13 @@ from medseg import files
 from medseg.labels import Labels
 from medseg.volumes import read_volume
 from medseg.volumes.overlay import draw_case
+from medseg.volumes.stack import make_stack, write_stack
 
 
 class Previews:
-    """Write ``<output_dir>/previews/<case>.png`` for the cases that an evaluator sees.
+    """Write ``<output_dir>/previews/<case>.png`` and ``.npz`` for the cases that an evaluator sees.
+
+    The one is a picture, the other the slices that pages scroll through (`medseg.volumes.stack`).
 
     Args:
         labels: names and colours.
@@ -56,6 +59,7 @@ class Previews:
         image = read_volume(prediction.meta["filename_or_obj"])
         masks = {"reference": None if reference is None else _map(reference), "prediction": _map(prediction)}
         files.write_bytes(self.folder / f"{case}.png", draw_case(image, masks, self.labels, title=case))
+        write_stack(self.folder / f"{case}.npz", make_stack(image, masks, self.labels))
 
 
 def _map(tensor: torch.Tensor) -> npt.NDArray[np.int32]:

@@ -4,33 +4,38 @@ from __future__ import annotations
 
 import functools
 import io
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import nibabel as nib
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from medseg.geometry import Geometry
 from medseg.labels import Labels
+from medseg.volumes.slice_pixels import (
+    LINE,
+    LONGEST_NAME,
+    SWATCH,
+    TEXT,
+    LabelMap,
+    Pixels,
+    cut_slice,
+    font,
+    intensity_window,
+    place_legend,
+    printable,
+    slice_pixels,
+    with_labels,
+)
 from medseg.volumes.volume import Volume
 
 PANEL_WIDTH, PANEL_HEIGHT = 260, 300  # pixels; a slice is scaled to the largest size that fits
-TEXT, SWATCH = 16, 20  # pixels; pages show the picture at three quarters of its size
-GAP, HEAD, LINE = 4, 26, 26  # pixels between panels, above them, and for a line of the legend
-FILL_OPACITY, CONTOUR_PIXELS = 0.30, 2
-WINDOW_PERCENTILES = (1.0, 99.0)
-WINDOW_SAMPLE = 200_000
-LONGEST_NAME = 40
+GAP, HEAD = 4, 26  # pixels between panels and above them; pages show the picture at three quarters of its size
 INK, MUTED, PAPER = (29, 35, 41), (98, 108, 118), (255, 255, 255)
 LETTER, FAINT = (255, 255, 255), (150, 150, 150)
 BAR_LENGTHS_MM = (200, 100, 50, 20, 10, 5, 2, 1)
-
-LabelMap = npt.NDArray[np.integer]
-Mask = npt.NDArray[np.bool_]
-Pixels = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -82,24 +87,27 @@ def draw_case(image: Volume, masks: Mapping[str, LabelMap | None], labels: Label
     for label_map in masks.values():
         if label_map is not None and label_map.shape != shape:
             raise ValueError(f"expected label maps of the image's shape {shape}, found {label_map.shape}")
-    turn, spacing_mm = _upright(image.geometry)
+    turn, spacing_mm = upright(image.geometry)
     channels = [turn(channel) for channel in (image.array if image.array.ndim == 4 else image.array[None])]
     maps = [None if label_map is None else turn(label_map) for label_map in masks.values()]
-    centre = _centre(maps, channels[0].shape)
-    window = _window(channels)
+    centre = fullest_slices(maps, channels[0].shape)
+    window = intensity_window(channels)
     rows = []
     for plane in [PICTURE] if image.geometry.unit == "px" else _planes(channels[0].shape):
-        cut = functools.partial(_cut, axis=plane.axis, index=centre[plane.axis])
+        cut = functools.partial(cut_slice, axis=plane.axis, index=centre[plane.axis])
         sides_mm = [spacing_mm[axis] for axis in range(3) if axis != plane.axis]
         size, scale = _fit(cut(channels[0]).shape, sides_mm)
-        plain = _pixels([cut(channel) for channel in channels], *window, size)
-        drawn = [None if label_map is None else _overlay(plain, cut(label_map), labels) for label_map in maps]
+        plain = slice_pixels([cut(channel) for channel in channels], *window, size)
+        drawn = [None if label_map is None else with_labels(plain, cut(label_map), labels) for label_map in maps]
         rows.append(_Row(plane, scale, plain.shape[0], (plain, *drawn)))
     return _compose(rows, ["image", *masks], labels, title)
 
 
-def _upright(geometry: Geometry) -> tuple[Callable[[npt.NDArray], npt.NDArray], tuple[float, float, float]]:
-    """What turns an array as stored to axes that run to the right, anterior and superior; and the spacing then."""
+def upright(geometry: Geometry) -> tuple[Callable[[npt.NDArray], npt.NDArray], tuple[float, float, float]]:
+    """What turns an array as stored to axes that run to the right, anterior and superior; and the spacing then.
+
+    A picture is turned so that a cut shows it as it is.
+    """
     if geometry.unit == "px":
         return (lambda array: array[::-1, ::-1]), geometry.spacing_mm
     turn = nib.orientations.io_orientation(geometry.affine)
@@ -112,8 +120,8 @@ def _planes(shape: Sequence[int]) -> list[Plane]:
     return thick or [PLANES[0]]
 
 
-def _centre(label_maps: Sequence[LabelMap | None], shape: Sequence[int]) -> list[int]:
-    """For each axis, the index of the slice across it that holds most foreground."""
+def fullest_slices(label_maps: Sequence[LabelMap | None], shape: Sequence[int]) -> list[int]:
+    """For each axis, the index of the slice across it that holds most foreground of the first map that has any."""
     for label_map in label_maps:
         if label_map is not None and label_map.any():
             others = ((1, 2), (0, 2), (0, 1))
@@ -127,24 +135,6 @@ def _peak(counts: npt.NDArray[np.intp]) -> int:
     return int(largest[len(largest) // 2])
 
 
-def _window(channels: Sequence[npt.NDArray]) -> tuple[float, float]:
-    if len(channels) > 1 and channels[0].dtype == np.uint8:
-        return 0.0, 255.0  # colours as they are
-    step = math.ceil((channels[0].size / WINDOW_SAMPLE) ** (1 / 3))
-    sample = np.stack([channel[::step, ::step, ::step] for channel in channels])
-    sample = sample[np.isfinite(sample)]
-    low, high = (float(value) for value in np.percentile(sample, WINDOW_PERCENTILES)) if sample.size else (0.0, 0.0)
-    if high <= low:
-        finite = np.concatenate([channel[np.isfinite(channel)] for channel in channels])
-        low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
-    return low, high if high > low else low + 1.0
-
-
-def _cut(array: npt.NDArray, axis: int, index: int) -> npt.NDArray:
-    """The slice as seen: column 0 is the patient's right (or anterior), row 0 is anterior (or superior)."""
-    return array.take(index, axis)[::-1, ::-1].T
-
-
 def _fit(shape: tuple[int, ...], spacing_mm: Sequence[float]) -> tuple[tuple[int, int], float]:
     """Size in pixels (width, height) of a slice of `shape` (rows, columns), and its pixels a millimetre."""
     width_mm, height_mm = shape[1] * spacing_mm[0], shape[0] * spacing_mm[1]
@@ -152,56 +142,16 @@ def _fit(shape: tuple[int, ...], spacing_mm: Sequence[float]) -> tuple[tuple[int
     return (max(1, round(width_mm * scale)), max(1, round(height_mm * scale))), scale
 
 
-def _pixels(channels: Sequence[npt.NDArray], low: float, high: float, size: tuple[int, int]) -> Pixels:
-    """(rows, columns, 3) pixels of a slice: grey from one channel, colours from three."""
-    scaled = []
-    for values in channels:
-        shown = np.clip((np.nan_to_num(values.astype(np.float32), nan=low) - low) / (high - low), 0, 1)
-        grey = Image.fromarray((shown * 255).round().astype(np.uint8)).resize(size, Image.Resampling.BICUBIC)
-        scaled.append(np.asarray(grey))
-    return np.stack(scaled * (3 // len(scaled)), axis=2)
-
-
-def _overlay(plain: Pixels, label_map: LabelMap, labels: Labels) -> Pixels:
-    pixels = plain.copy()
-    for name in labels.foreground:
-        mask = labels.mask(label_map, name)
-        if not mask.any():
-            continue
-        large = _resize(mask, plain.shape[:2])
-        inner = large
-        for _ in range(CONTOUR_PIXELS):
-            inner = _erode(inner)
-        colour = np.array(labels.colour(name), dtype=np.float32)
-        pixels[inner] = (1 - FILL_OPACITY) * plain[inner] + FILL_OPACITY * colour
-        pixels[large & ~inner] = colour.astype(np.uint8)
-    return pixels
-
-
-def _resize(mask: Mask, shape: Sequence[int]) -> Mask:
-    """Scale a mask with smooth edges. Where voxels are smaller than pixels, a lone voxel still shows."""
-    smooth = Image.fromarray(mask.astype(np.float32)).resize((shape[1], shape[0]), Image.Resampling.BILINEAR)
-    threshold = 0.5
-    for pixels, voxels in zip(shape, mask.shape, strict=True):
-        threshold *= pixels / voxels / 2 if pixels < voxels else 1.0
-    return np.asarray(smooth) >= threshold
-
-
-def _erode(mask: Mask) -> Mask:
-    padded = np.pad(mask, 1)
-    return mask & padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
-
-
 def _compose(rows: Sequence[_Row], columns: Sequence[str], labels: Labels, title: str | None) -> bytes:
     width = len(columns) * (PANEL_WIDTH + GAP) - GAP
-    legend, legend_height = _place_legend(labels, width)
+    legend, legend_height = place_legend(labels, width)
     y = HEAD * (2 if title else 1)
     canvas = Image.new("RGB", (width, y + sum(row.height + GAP for row in rows) + legend_height), PAPER)
     draw = ImageDraw.Draw(canvas)
     if title:
-        draw.text((0, 4), _printable(title, 2 * LONGEST_NAME), INK, _font(TEXT + 1))
+        draw.text((0, 4), printable(title, 2 * LONGEST_NAME), INK, font(TEXT + 1))
     for column, name in enumerate(columns):
-        draw.text((column * (PANEL_WIDTH + GAP), y - HEAD + 5), name, MUTED, _font(TEXT))
+        draw.text((column * (PANEL_WIDTH + GAP), y - HEAD + 5), name, MUTED, font(TEXT))
     for row in rows:
         for column, panel in enumerate(row.panels):
             _paste(canvas, draw, panel, columns[column], (column * (PANEL_WIDTH + GAP), y, row.height))
@@ -210,7 +160,7 @@ def _compose(rows: Sequence[_Row], columns: Sequence[str], labels: Labels, title
     for name, text, x, line in legend:
         middle = y + line * LINE + LINE // 2
         draw.rectangle((x, middle - 6, x + 12, middle + 6), labels.colour(name))
-        draw.text((x + SWATCH, middle), text, INK, _font(TEXT), anchor="lm")
+        draw.text((x + SWATCH, middle), text, INK, font(TEXT), anchor="lm")
     file = io.BytesIO()
     canvas.save(file, "PNG", compress_level=4)
     return file.getvalue()
@@ -224,7 +174,7 @@ def _paste(
     draw.rectangle((left, top, left + PANEL_WIDTH - 1, top + height - 1), (0, 0, 0))
     if panel is None:
         middle = (left + PANEL_WIDTH // 2, top + height // 2)
-        draw.text(middle, f"no {name}", FAINT, _font(TEXT), anchor="mm")
+        draw.text(middle, f"no {name}", FAINT, font(TEXT), anchor="mm")
     else:
         canvas.paste(Image.fromarray(panel), (left + (PANEL_WIDTH - panel.shape[1]) // 2, top))
 
@@ -234,7 +184,7 @@ def _annotate(draw: ImageDraw.ImageDraw, row: _Row, top: int) -> None:
     plane, scale, height = row.plane, row.scale, row.height
     if plane is PICTURE:
         return
-    write = functools.partial(draw.text, fill=LETTER, font=_font(TEXT), stroke_width=1, stroke_fill=(0, 0, 0))
+    write = functools.partial(draw.text, fill=LETTER, font=font(TEXT), stroke_width=1, stroke_fill=(0, 0, 0))
     write((6, top + height // 2), plane.left, anchor="lm")
     write((PANEL_WIDTH - 6, top + height // 2), plane.right, anchor="rm")
     write((PANEL_WIDTH // 2, top + 4), plane.top, anchor="ma")
@@ -245,27 +195,3 @@ def _annotate(draw: ImageDraw.ImageDraw, row: _Row, top: int) -> None:
         box = (right - round(length_mm * scale), bottom - 2, right, bottom)
         draw.rectangle(box, LETTER, (0, 0, 0))
         write(((box[0] + right) // 2, bottom - 6), f"{length_mm} mm", anchor="ms")
-
-
-def _place_legend(labels: Labels, width: int) -> tuple[list[tuple[str, str, int, int]], int]:
-    """For each foreground name: itself, its text, its left edge in pixels and its line; and the legend's height."""
-    places, x, line = [], 0, 0
-    for name in labels.foreground:
-        text = _printable(name, LONGEST_NAME)
-        needed = SWATCH + math.ceil(_font(TEXT).getlength(text))
-        if x and x + needed > width:
-            x, line = 0, line + 1
-        places.append((name, text, x, line))
-        x += needed + SWATCH
-    return places, (line + 1) * LINE + 2 if places else 0
-
-
-def _printable(text: str, longest: int) -> str:
-    """One line of printable characters: names come from the user."""
-    kept = " ".join("".join(c if c.isprintable() else " " for c in text[: 4 * longest]).split())
-    return kept if len(kept) <= longest else f"{kept[: longest - 1]}…"
-
-
-@functools.cache
-def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    return ImageFont.load_default(size)

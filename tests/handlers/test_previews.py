@@ -7,6 +7,7 @@ from PIL import Image
 from medseg.geometry import Geometry
 from medseg.handlers import Previews
 from medseg.volumes import Volume, write_volume
+from medseg.volumes.stack import read_stack
 
 LABELS = {"background": 0, "thing": 1}
 SHAPE = (24, 20, 16)
@@ -27,7 +28,7 @@ def drawn(tmp_path, codes_affine, limit=None, cases=2, reference=True):
     engine = Engine(step)
     Previews(tmp_path, LABELS, limit=limit).attach(engine)
     engine.run(list(range(cases)))
-    return {path.stem: np.asarray(Image.open(path).convert("RGB")) for path in (tmp_path / "previews").iterdir()}
+    return {path.stem: np.asarray(Image.open(path).convert("RGB")) for path in (tmp_path / "previews").glob("*.png")}
 
 
 def test_one_picture_a_case(tmp_path):
@@ -66,3 +67,18 @@ def test_the_picture_shows_the_patient_whatever_the_storage_order(tmp_path):
 def step_of(engine, mask):
     engine.state.batch = [{"case": "case"}]
     return [{"pred": mask, "label": mask}]
+
+
+def test_slices_beside_each_picture(tmp_path):
+    drawn(tmp_path, np.diag([-1.0, 1.0, 2.0, 1.0]), limit=1)
+    assert [path.name for path in (tmp_path / "previews").glob("*.npz")] == ["case_0.npz"]
+    stack = read_stack(tmp_path / "previews/case_0.npz")
+    assert stack.labels.foreground == ["thing"] and stack.spacing_mm == (1.0, 1.0, 2.0)
+    # Stored towards the patient's left: what has the first index there has the last ones here.
+    for found in (stack.intensities() > 0, *(mask == 1 for mask in stack.masks.values())):
+        assert found[16:, :6, :5].all() and found.sum() == 8 * 6 * 5
+
+
+def test_slices_without_a_reference(tmp_path):
+    drawn(tmp_path, np.eye(4), cases=1, reference=False)
+    assert list(read_stack(tmp_path / "previews/case_0.npz").masks) == ["prediction"]

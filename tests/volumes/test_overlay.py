@@ -8,6 +8,7 @@ from medseg.geometry import Geometry
 from medseg.labels import PALETTE, Labels
 from medseg.volumes import Volume, overlay
 from medseg.volumes.overlay import GAP, HEAD, PANEL_HEIGHT, PANEL_WIDTH, PLANES
+from medseg.volumes.slice_pixels import cut_slice
 
 LABELS = Labels({"background": 0, "liver": 1, "tumour": 2})
 MM = (1.0, 1.0, 1.0)
@@ -82,7 +83,7 @@ def test_letters_name_the_edge_that_a_voxel_lies_at():
             axis, end = ends[letter]
             array = np.zeros((4, 5, 6))
             array[(slice(None),) * axis + (end,)] = 1
-            assert overlay._cut(array, plane.axis, 2)[edge].all(), (plane.name, letter)
+            assert cut_slice(array, plane.axis, 2)[edge].all(), (plane.name, letter)
 
 
 def test_reference_and_prediction_stand_in_their_columns():
@@ -103,10 +104,10 @@ def test_planes_pass_through_most_reference_else_most_prediction_else_the_middle
     reference[2:4, 5:9, 6] = 1
     prediction[10, 11, 12] = 1
     shape = reference.shape
-    assert overlay._centre([reference, prediction], shape)[2] == 6
-    assert overlay._centre([None, prediction], shape) == [10, 11, 12]
-    assert overlay._centre([empty, prediction], shape) == [10, 11, 12]
-    assert overlay._centre([empty, empty], shape) == [MIDDLE] * 3
+    assert overlay.fullest_slices([reference, prediction], shape)[2] == 6
+    assert overlay.fullest_slices([None, prediction], shape) == [10, 11, 12]
+    assert overlay.fullest_slices([empty, prediction], shape) == [10, 11, 12]
+    assert overlay.fullest_slices([empty, empty], shape) == [MIDDLE] * 3
 
 
 def test_panels_have_the_patients_proportions():
@@ -133,16 +134,7 @@ def test_a_flat_slice_has_one_plane():
     assert drawn.shape[0] == HEAD + PANEL_HEIGHT + GAP + overlay.LINE + 2
 
 
-def test_the_window_spans_the_1st_to_the_99th_percentile():
-    image = np.arange(101.0).repeat(80).reshape(101, 8, 10)
-    assert overlay._window([image]) == (1.0, 99.0)
-    assert overlay._window([np.full((3, 3, 3), 7.0)]) == (7.0, 8.0)
-    assert overlay._window([np.full((3, 3, 3), np.nan)]) == (0.0, 1.0)
-
-
 def test_names_from_the_user_are_drawn_on_one_line():
-    assert overlay._printable("a\n\tb\x00\u202ec", 10) == "a b c"
-    assert overlay._printable("x" * 50, 10) == "x" * 9 + "…"
     odd = Labels(
         {"background": 0, "<script>\n\ud800": 1, "": 2} | {f"a long name, number {i}" * 3: i for i in range(3, 30)}
     )
