@@ -89,7 +89,7 @@ def evaluated_cases(cases: Mapping[str, Sequence[Item]], subset: str, checkpoint
         logger.warning("[W502] %s is not there: the cases may be ones that the weights were trained on", split)
     listed = files.read_json(split)["train"] if split.is_file() else []
     trained = {digest for item in listed for digest in item["digest"]["image"]}
-    fix = "evaluate with the run's own seed and held_out, or on other data"
+    fix = "evaluate with the run's own split_seed, held_out and fold, or on other data"
     faults = [
         Fault("E502", "the run was trained on this case", fix, file=path, case=item["case"])
         for item in cases[subset]

@@ -14,7 +14,8 @@ from medseg.metrics.catalogue import OF_LABEL_MAPS, OF_PROBABILITIES, USUAL, cho
 
 OF_A_RUN = ("record.json", "log.csv")
 FIGURES = "figures"
-TABLES = ("cases.csv", "baselines.csv", "summary.csv", "summary.md", "summary.tex", FIGURES)
+TABLES = ("cases.csv", "baselines.csv", "confusion.csv", "curves.csv", "summary.csv", "summary.md", "summary.tex",
+          FIGURES)  # fmt: skip
 
 
 def parse_settings(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,8 @@ from medseg.geometry import Geometry
 from medseg.labels import Labels, is_black_and_white, unknown_values
 from medseg.metrics.baselines import ReferenceSample, sample_reference
 from medseg.metrics.catalogue import USUAL
+from medseg.metrics.confusion import Confusion, confusion
+from medseg.metrics.curves import Curve, curve
 from medseg.metrics.location import location
 from medseg.metrics.scores import TOLERANCE_MM, score_case
 from medseg.volumes.label_map import grid_faults, read_label
@@ -50,7 +52,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class ScoredCase:
-    """What is left of a case when it is scored: a few kilobytes.
+    """What is left of a case when it is scored: kilobytes.
 
     Attributes:
         pair: where it came from.
@@ -58,6 +60,8 @@ class ScoredCase:
         rows: its rows of ``cases.csv``, one a label.
         grid: that of both maps.
         sample: what the baselines need.
+        confusion: voxels of each pair of label values.
+        curves: by label, where there are probabilities.
         values: those that occur, where labels have no names.
         is_white: whether 0 and 255 were read as 0 and 1, where labels have no names.
         notes: what reading had to decide or to convert.
@@ -68,6 +72,8 @@ class ScoredCase:
     rows: tuple[Row, ...] = ()
     grid: Geometry | None = None
     sample: ReferenceSample | None = None
+    confusion: Confusion = field(default_factory=Confusion)
+    curves: Mapping[str, Curve] = field(default_factory=dict)
     values: tuple[int, ...] = ()
     is_white: bool = False
     notes: tuple[Fault, ...] = ()
@@ -118,7 +124,9 @@ def _score(pair: Pair, settings: Settings) -> ScoredCase:
     if settings.with_location:
         rows = [row | {"location": location(labels.mask(reference, row["label"]), grid)} for row in rows]
     sample = sample_reference(pair.case, pair.group, reference, grid, labels)
-    return ScoredCase(pair, (), tuple(_row(pair, grid, row) for row in rows), grid, sample, values, is_white, notes)
+    curves = {name: curve(probability, labels.mask(reference, name)) for name, probability in probabilities.items()}
+    return ScoredCase(pair, (), tuple(_row(pair, grid, row) for row in rows), grid, sample,
+                      confusion(prediction, reference, labels), curves, values, is_white, notes)  # fmt: skip
 
 
 def _row(pair: Pair, grid: Geometry, scores: Row) -> Row:

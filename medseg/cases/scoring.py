@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,8 @@ from medseg.cases.scored_case import ScoredCase, Settings, by_number, score_pair
 from medseg.errors import DataError, Fault
 from medseg.labels import Labels
 from medseg.metrics.baselines import baseline_rows
+from medseg.metrics.confusion import Confusion, summed
+from medseg.metrics.curves import Curve, added
 from medseg.metrics.scores import tolerances
 
 Row = dict[str, Any]
@@ -33,6 +35,8 @@ class Scores:
         labels: what they were scored by.
         metrics: the columns that are scores.
         notes: what had to be decided or converted, for the reader.
+        confusion: voxels of each pair of label values, of all cases together.
+        curves: by label, of all cases together, where there are probabilities.
     """
 
     rows: list[Row]
@@ -40,6 +44,8 @@ class Scores:
     labels: Labels
     metrics: tuple[str, ...]
     notes: list[str]
+    confusion: Confusion = field(default_factory=Confusion)
+    curves: Mapping[str, Curve] = field(default_factory=dict)
 
 
 def score_folders(
@@ -106,7 +112,11 @@ def score_pairs(pairs: Sequence[Pair], settings: Settings, workers: int | None =
         done = [with_absent(each, labels, settings) for each in done]
     rows = [row for each in done for row in each.rows]
     noted = [note for each in done for note in each.notes]
-    return Scores(rows, _baselines(done, labels), labels, settings.metrics, notes + summed_up(noted))
+    curves: Mapping[str, Curve] = {}
+    for each in done:
+        curves = added(curves, each.curves)
+    return Scores(rows, _baselines(done, labels), labels, settings.metrics, notes + summed_up(noted),
+                  summed(each.confusion for each in done), curves)  # fmt: skip
 
 
 def _found_labels(done: Sequence[ScoredCase]) -> tuple[Labels, list[str]]:

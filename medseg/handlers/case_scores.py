@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,13 +20,14 @@ from medseg import files
 from medseg.errors import DataError, Fault, UsageError
 from medseg.geometry import Geometry
 from medseg.labels import Labels, as_label_map, unknown_values
+from medseg.metrics import confusion, curves
 from medseg.metrics.baselines import ReferenceSample, baseline_rows, sample_reference
-from medseg.metrics.case_table import write_baselines, write_cases
+from medseg.metrics.case_table import write_baselines, write_cases, write_pooled
 from medseg.metrics.catalogue import METRICS, OF_PROBABILITIES, USUAL, chosen
 from medseg.metrics.scores import TOLERANCE_MM, mean, mean_by_label, score_case, tolerances
 from medseg.volumes.label_map import grid_faults
 
-DETAILS, SAMPLES = "cases", "references"
+DETAILS, SAMPLES, CONFUSION, CURVES = "cases", "references", "confusion", "curves"
 
 
 class CaseScores(Metric):
@@ -35,7 +37,8 @@ class CaseScores(Metric):
     label maps on the image's own grid (see `medseg.metrics.catalogue` for the policy about empties), puts
     ``<prefix>dice_<label>``, ``<prefix>hd95_mm_<label>`` and so on beside the key metric in ``engine.state.metrics``,
     the rows in ``engine.state.metric_details["cases"]``, and what baselines need of each reference in
-    ``["references"]``. With several processes those of all are gathered.
+    ``["references"]``, the voxels of each pair of label values and the curves of probabilities, of all cases together,
+    in ``["confusion"]`` and ``["curves"]``. With several processes those of all are gathered.
 
     Args:
         labels: what the label values mean.
@@ -75,6 +78,7 @@ class CaseScores(Metric):
             raise UsageError(Fault("E903", "not a metric that the best checkpoint can be chosen by", fix, better, key))
         self.rows: list[dict[str, Any]] = []
         self.samples: list[ReferenceSample] = []
+        self.confusion, self.curves = confusion.Confusion(), dict[str, curves.Curve]()
         super().__init__(output_transform)
 
     def attach(self, engine: Engine, name: str) -> None:  # type: ignore[override]
@@ -85,6 +89,7 @@ class CaseScores(Metric):
     def reset(self) -> None:
         """Forget all cases."""
         self.rows, self.samples = [], []
+        self.confusion, self.curves = confusion.Confusion(), {}
 
     def iteration_completed(self, engine: Engine) -> None:
         """Score the batch: lists of label maps (1, X, Y, Z) under ``pred`` and ``label``."""
@@ -114,6 +119,9 @@ class CaseScores(Metric):
         rows = score_case(maps[0], maps[1], geometry, self.labels, self.metrics, self.tolerance_mm, shares)
         self.rows += [item.get("strata", {}) | common | row for row in rows]
         self.samples.append(sample_reference(item["case"], item["group"], maps[1], geometry, self.labels))
+        self.confusion.update(confusion.confusion(maps[0], maps[1], self.labels))
+        own = {name: curves.curve(share, self.labels.mask(maps[1], name)) for name, share in (shares or {}).items()}
+        self.curves = curves.added(self.curves, own)
 
     def compute(self) -> float:
         """Mean over labels of the mean of the key over cases."""
@@ -130,14 +138,18 @@ class CaseScores(Metric):
                 for label, value in mean_by_label(rows, metric).items():
                     engine.state.metrics[f"{self.prefix}{column}_{label}"] = value
         samples = sorted(_gathered(self.samples), key=lambda sample: sample.case)
-        engine.state.metric_details |= {DETAILS: self.rows, SAMPLES: samples}
+        engine.state.metric_details |= {
+            DETAILS: self.rows, SAMPLES: samples, CONFUSION: confusion.summed(_gathered([self.confusion])),
+            CURVES: functools.reduce(curves.added, _gathered([self.curves])),
+        }  # fmt: skip
 
 
 class SaveCases:
     """Write the rows of `CaseScores` to ``<output_dir>/cases.csv`` when the evaluation is complete.
 
-    What no skill scores on the same cases goes to ``baselines.csv`` (`medseg.metrics.baselines`). Masks and previews of
-    cases that only an earlier evaluation scored go with that one's table.
+    What no skill scores on the same cases goes to ``baselines.csv`` (`medseg.metrics.baselines`), which values the
+    voxels of each label value were given to ``confusion.csv``, and the curves of probabilities, where they are scored,
+    to ``curves.csv``. Masks and previews of cases that only an earlier evaluation scored go with that one's tables.
 
     Args:
         labels: what the label values mean.
@@ -167,10 +179,13 @@ class SaveCases:
         metrics = [name for name in METRICS if any(name in row for row in rows)]
         for case in self._scored_before() - {row["case"] for row in rows}:
             (self.folder / "predictions" / f"{case}.nii.gz").unlink(missing_ok=True)
-            (self.folder / "previews" / f"{case}.png").unlink(missing_ok=True)
+            for kind in (".png", ".npz"):
+                (self.folder / "previews" / f"{case}{kind}").unlink(missing_ok=True)
         write_cases(self.path, rows, metrics)
         samples = engine.state.metric_details[SAMPLES]
         write_baselines(self.folder / "baselines.csv", baseline_rows(samples, self.labels))
+        details = engine.state.metric_details
+        write_pooled(self.folder, details[CONFUSION], details[CURVES], self.labels)
 
     def _scored_before(self) -> set[str]:
         if not self.path.is_file():

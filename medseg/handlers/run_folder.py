@@ -28,8 +28,8 @@ from medseg.handlers.unwrapped import unwrapped
 from medseg.settings import switch
 from medseg.volumes import digest
 
-CONTENTS = ("bundle", "checkpoints", "figures", "predictions", "previews", "baselines.csv", "cases.csv",
-            "config.yaml", "log.csv", "record.json", "report.html", "split.json")  # fmt: skip
+CONTENTS = ("bundle", "checkpoints", "figures", "predictions", "previews", "baselines.csv", "cases.csv", "config.yaml",
+            "confusion.csv", "curves.csv", "log.csv", "record.json", "report.html", "split.json")  # fmt: skip
 FIRST = {"config.yaml", "log.csv", "previews", "record.json", "split.json"}  # what a run writes before a checkpoint
 DECIDE = ("seed", "batch_size", "precision", "steps_an_epoch", "data_fingerprint", "network", "parameters")
 ROUND = ("device", "threads", "versions")  # what changes the last digits of a result
@@ -98,14 +98,14 @@ class RunFolder:
         self.record = self._facts(engine, split)
         checkpoints = self.folder / "checkpoints"
         if self.resume and ((checkpoints / "last.pt").exists() or (checkpoints / "last.prev.pt").exists()):
-            self._continue()
+            self._continue(split)
         else:
             self._claim()
         for folder in (self.folder, checkpoints):
             files.remove_leftovers(folder)
         text = yaml.safe_dump(_plain(self.config), sort_keys=False, allow_unicode=True)
         files.write_text(self.folder / "config.yaml", text)
-        files.write_json(self.folder / "split.json", {"seed": self.settings.get("seed")} | split)
+        files.write_json(self.folder / "split.json", {"seed": self.settings.get("split_seed")} | split)
         files.write_json(self.folder / "record.json", self.record)
 
     def _refuse_wrong_root(self) -> None:
@@ -114,7 +114,7 @@ class RunFolder:
             raise UsageError(Fault("E901", "bundle_root is not a bundle's folder", fix, "configs/train.yaml in it",
                                    file=self.bundle_root))  # fmt: skip
 
-    def _continue(self) -> None:
+    def _continue(self, split: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
         """Take over the record of the run that goes on, if it is this one."""
         before = files.read_json(self.folder / "record.json")
         other = [name for name in DECIDE if before.get(name) != self.record.get(name)]
@@ -123,11 +123,22 @@ class RunFolder:
             own, theirs = (", ".join(f"{name} {facts.get(name)}" for name in other) for facts in (self.record, before))
             raise TrainingError(Fault("E804", "the folder holds a run of other data or settings", fix, own, theirs,
                                       self.folder))  # fmt: skip
+        self._refuse_another_split(split)
         for name in ROUND:
             if before.get(name) != self.record[name]:
                 message = "%s was %s and is %s: training goes on, but no longer bit for bit"
                 logger.warning(message, name, before.get(name), self.record[name])
         self.record |= {"started": before["started"], "resumed": [*before.get("resumed", []), _utc()]}
+
+    def _refuse_another_split(self, split: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
+        """The same cases can be dealt otherwise: the weights would be scored on what they were trained on."""
+        path = self.folder / "split.json"
+        held = files.read_json(path) if path.exists() else split
+        other = [subset for subset, items in split.items() if held.get(subset) != items]
+        if other:
+            fix = "resume with the split_seed, held_out and fold of the run, or choose another output_dir"
+            raise TrainingError(Fault("E804", "the folder holds a run of another split", fix, "the same cases in each",
+                                      f"others in {', '.join(other)}", path))  # fmt: skip
 
     def _claim(self) -> None:
         held = [name for name in CONTENTS if (self.folder / name).exists()]

@@ -1,4 +1,4 @@
-"""``cases.csv`` and ``baselines.csv``: one row a case and label, the same columns whoever writes them."""
+"""The tables of scores, the same columns whoever writes them: of every case and label, and of all voxels together."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 
 from medseg import files
+from medseg.labels import Labels
+from medseg.metrics import confusion, curves
 
 BEFORE = ("case", "group", "label", "distance_unit")
 BASELINES = ("case", "group", "label", "baseline", "dice", "iou")
@@ -40,6 +42,30 @@ def write_cases(path: str | Path, rows: Sequence[Mapping[str, Any]], metrics: Se
 def write_baselines(path: str | Path, rows: Sequence[Mapping[str, Any]]) -> Path:
     """Write the rows of `medseg.metrics.baselines.baseline_rows`, as `write_cases` does."""
     return write_rows(path, rows, BASELINES)
+
+
+def write_pooled(
+    folder: str | Path,
+    pairs: Mapping[tuple[int, int], int],
+    by_label: Mapping[str, curves.Curve],
+    labels: Labels,
+) -> None:
+    """Write ``confusion.csv`` and, where there are curves, ``curves.csv``; without any, an earlier one goes.
+
+    Args:
+        folder: where the tables go.
+        pairs: voxels of each pair of label values (`medseg.metrics.confusion`), of all cases together.
+        by_label: the curves of probabilities (`medseg.metrics.curves`), of all cases together.
+        labels: names of the values.
+
+    Raises:
+        MedsegError: E701, a file cannot be written.
+    """
+    write_rows(Path(folder) / "confusion.csv", confusion.confusion_rows(pairs, labels), confusion.COLUMNS)
+    if by_label:
+        write_rows(Path(folder) / "curves.csv", curves.curve_rows(by_label), curves.COLUMNS)
+    else:
+        (Path(folder) / "curves.csv").unlink(missing_ok=True)
 
 
 def write_rows(path: str | Path, rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> Path:

@@ -74,14 +74,14 @@ def count(prediction: LabelMap, reference: LabelMap, labels: Labels) -> dict[str
     prediction, reference, _ = along_memory(prediction, reference)
     for layer in layers(labels):
         box = whole(prediction) if layer.holds_zero else foreground_box(prediction, reference)
-        joint = _joint_histogram(layer.codes(prediction[box]), layer.codes(reference[box]))
+        joint = joint_histogram(layer.codes(prediction[box]), layer.codes(reference[box]))
         for code, name in enumerate(layer.names, start=1):
             tp, predicted, drawn = (int(n) for n in (joint[code, code], joint[code].sum(), joint[:, code].sum()))
             found[name] = Counts(tp, predicted - tp, drawn - tp, prediction.size - predicted - drawn + tp)
     return {name: found[name] for name in labels.foreground}
 
 
-def _joint_histogram(prediction: Codes, reference: Codes) -> npt.NDArray[np.int64]:
+def joint_histogram(prediction: Codes, reference: Codes) -> npt.NDArray[np.int64]:
     """(256, 256) voxels of each code of the prediction (rows) and of the reference, but those of 0 in both."""
     joint = np.zeros(N_CODES * N_CODES, np.int64)
     rows = max(1, AT_ONCE * len(prediction) // max(1, prediction.size))

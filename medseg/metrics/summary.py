@@ -145,13 +145,13 @@ def _statistics(found: Sequence[tuple[float, str]], metric: str, seed: int) -> d
     values = [score for score, _ in found]
     patients = [whose for _, whose in found]
     sums = by_patient(values, patients) if values else None
-    low, high = (sums and mean_interval(sums, *_range(metric), seed)) or (None, None)
+    low, high = (sums and mean_interval(sums, *value_range(metric), seed)) or (None, None)
     least, q1, median, q3, most = np.quantile(values, (0, 0.25, 0.5, 0.75, 1)).tolist() if values else [None] * 5
     return dict(zip(STATISTICS, (len(values), len(set(patients)), mean(values), sums and sums.standard_error, low, high,
                                  deviation(values), q1, median, q3, least, most), strict=True))  # fmt: skip
 
 
-def _range(metric: str) -> tuple[float, float]:
+def value_range(metric: str) -> tuple[float, float]:
     """What a metric can be: shares, where higher is better, lie between 0 and 1."""
     if metric in SIGNED:
         return -math.inf, math.inf

@@ -19,6 +19,7 @@ from medseg.cases.scoring import score_folders, score_pairs
 from medseg.errors import DataError, UsageError
 from medseg.labels import Labels
 from medseg.metrics.case_table import write_cases
+from medseg.metrics.curves import THRESHOLDS
 from medseg.volumes import Volume, read_volume, write_volume
 
 SHAPE = (14, 12, 10)
@@ -218,3 +219,31 @@ def test_some_cases_of_a_real_data_set(tmp_path):
         one, other = (nib.load(place / f"{row['case']}.nii.gz").get_fdata() == value
                       for place in (tmp_path, root / "labelsTr"))  # fmt: skip
         assert row["dice"] == pytest.approx(2 * np.sum(one & other) / (one.sum() + other.sum()))
+
+
+def test_voxels_and_curves_of_all_cases_together(folders, tmp_path, save):
+    """Against scikit-learn on the voxels of both cases, joined."""
+    from sklearn.metrics import confusion_matrix, roc_curve
+
+    cases = {f"c{seed}": (blobs(seed, shift=1), blobs(seed)) for seed in range(2)}
+    predictions, references = folders(**cases)
+    given = {name: np.round(np.random.default_rng(5).random(SHAPE), 2).astype(np.float32) for name in cases}
+    for name, probability in given.items():
+        for label in ("liver", "tumour"):
+            save(tmp_path / "q" / f"{name}_{label}.nii.gz", probability, SPACING)
+    scores = score_folders(predictions, references, Settings(BOTH, ("dice", "roc_auc")), probabilities=tmp_path / "q",
+                           workers=1)  # fmt: skip
+    joined = [np.concatenate([pair[side].ravel() for pair in cases.values()]) for side in (0, 1)]
+    expected = confusion_matrix(joined[1], joined[0])
+    assert [[scores.confusion[r, p] for p in range(3)] for r in range(3)] == expected.tolist()
+    probability = np.concatenate([each.ravel() for each in given.values()])
+    false, true, at = roc_curve(joined[1] == 2, probability, drop_intermediate=False)
+    found = scores.curves["tumour"]
+    for threshold in (0.0, 1.0):
+        place = np.searchsorted(THRESHOLDS, threshold)
+        nearest = np.flatnonzero(at[1:] >= threshold)[-1] + 1 if (at[1:] >= threshold).any() else 0
+        assert found.tp[place] == round(true[nearest] * np.sum(joined[1] == 2))
+        assert found.fp[place] == round(false[nearest] * np.sum(joined[1] != 2))
+    middle = len(THRESHOLDS) // 2
+    assert found.tp[middle] == np.sum((probability >= THRESHOLDS[middle]) & (joined[1] == 2))
+    assert score_folders(predictions, references, Settings(BOTH), workers=1).curves == {}

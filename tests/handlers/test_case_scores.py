@@ -73,7 +73,7 @@ def test_what_only_an_earlier_evaluation_scored_goes(tmp_path):
     """So that no mask stands without its scores; what no evaluation wrote stays."""
     evaluate([(SHIFTED, REFERENCE), (SHIFTED, REFERENCE)], SaveCases(tmp_path, LABELS))
     kept = [tmp_path / name for name in ("predictions/case_0.nii.gz", "previews/case_0.png", "predictions/mine.nii.gz")]
-    gone = [tmp_path / name for name in ("predictions/case_1.nii.gz", "previews/case_1.png")]
+    gone = [tmp_path / name for name in ("predictions/case_1.nii.gz", "previews/case_1.png", "previews/case_1.npz")]
     for path in kept + gone:
         path.parent.mkdir(exist_ok=True)
         path.write_text("a picture")
@@ -167,6 +167,46 @@ def test_probabilities_are_scored_label_by_label():
     for given, found in ((half[:2], "2 channels"), (half * 20 - 5, "from 0 to 5")):  # logits, for one
         with pytest.raises(DataError, match=rf"E404.*case_0.*3 channels from 0 to 1; found .*{found}"):
             evaluate([(SHIFTED, REFERENCE)], metric=metric, prob=given)
+
+
+def table(path):
+    with open(path, newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def test_voxels_of_all_cases_by_label(tmp_path):
+    """96 voxels a label, moved by one of four layers of 24, twice; a missed tail in a third case."""
+    evaluate([(SHIFTED, REFERENCE), (SHIFTED, REFERENCE), (MISSED, REFERENCE)], SaveCases(tmp_path, LABELS))
+    found = {(row["reference_name"], row["prediction_name"]): int(row["voxels"])
+             for row in table(tmp_path / "confusion.csv")}  # fmt: skip
+    assert found == {
+        ("background", "background"): 3 * (12 * 12 * 8 - 192) - 2 * 24, ("background", "head"): 0,
+        ("background", "tail"): 48, ("head", "background"): 48, ("head", "head"): 2 * 72 + 96, ("head", "tail"): 0,
+        ("tail", "background"): 96, ("tail", "head"): 48, ("tail", "tail"): 2 * 72,
+    }  # fmt: skip
+
+
+def test_curves_of_all_cases_where_probabilities_are_scored(tmp_path):
+    """Probability 0.75 where the reference holds the label, 0.25 elsewhere, in two cases; then scored without."""
+    head, tail = (torch.as_tensor(REFERENCE[0] == value) * 0.5 + 0.25 for value in (1, 2))
+    prob = torch.stack([torch.zeros_like(head), head, tail])
+    metric = CaseScores(LABELS, ["roc_auc"], probabilities="prob")
+    evaluate([(SHIFTED, REFERENCE)] * 2, SaveCases(tmp_path, LABELS), metric=metric, prob=prob)
+    rows = [row for row in table(tmp_path / "curves.csv") if row["label"] == "tail"]
+    size = 12 * 12 * 8
+    for row in rows:
+        at, counts = float(row["threshold"]), [int(row[name]) for name in ("tp", "fp", "fn", "tn")]
+        expected = ([192, 2 * size - 192, 0, 0] if at <= 0.25 else [192, 0, 0, 2 * size - 192] if at <= 0.75
+                    else [0, 0, 192, 2 * size - 192])  # fmt: skip
+        assert counts == expected, at
+    evaluate([(SHIFTED, REFERENCE)], SaveCases(tmp_path, LABELS))
+    assert not (tmp_path / "curves.csv").exists() and (tmp_path / "confusion.csv").is_file()
+
+
+def test_a_second_evaluation_begins_anew():
+    metric = CaseScores(LABELS)
+    first, second = (evaluate([(SHIFTED, REFERENCE)], metric=metric).state.metric_details for _ in range(2))
+    assert first["confusion"] == second["confusion"] and first["confusion"].total() == 12 * 12 * 8
 
 
 def moved(tensor, millimetres):

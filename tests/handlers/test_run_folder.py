@@ -5,7 +5,7 @@ import pytest
 import yaml
 from engines import make_evaluator, make_trainer, network
 
-from medseg.errors import DataError, UsageError
+from medseg.errors import DataError, TrainingError, UsageError
 from medseg.handlers import RunFolder
 
 
@@ -61,6 +61,23 @@ def test_overwrite_removes_the_run_and_nothing_else(cases, tmp_path):
     (folder / "notes.txt").write_text("mine")
     train(folder, cases, overwrite=True)
     assert not (folder / "cases.csv").exists() and (folder / "notes.txt").read_text() == "mine"
+
+
+def test_a_run_does_not_go_on_with_the_same_cases_dealt_otherwise(cases, tmp_path):
+    folder = tmp_path / "run"
+    train(folder, cases)
+    (folder / "checkpoints").mkdir()
+    (folder / "checkpoints" / "last.pt").write_text("")  # of `Checkpoint`, which is not attached here
+    train(folder, cases, resume=True)
+    first, second = cases["train"][0], cases["validate"][0]
+    swapped = {
+        "train": [{**second, "label": second["reference"]}],
+        "validate": [{**first, "reference": first["label"]}],
+    }
+    before = (folder / "split.json").read_bytes()
+    with pytest.raises(TrainingError, match=r"E804.*split\.json.*another split.*others in train, validate.*split_seed"):
+        train(folder, swapped, resume=True)
+    assert (folder / "split.json").read_bytes() == before
 
 
 def test_a_wrong_bundle_root_is_refused_before_anything_is_written(cases, tmp_path):
