@@ -33,7 +33,13 @@ demo: $(VENV)/base ## phantoms (or DATA=<MSD folder>): train, evaluate, infer, r
 	$(BIN)/medseg run hippocampus_mri evaluate --data "$(or $(DATA),$(DEMO)/data)" --out $(DEMO)/run \
 		subset=$(if $(DATA),validate,test)
 
-test: lint ## the whole suite
+# a headless Chromium for the tests of pages; where none can be had, they skip and say so
+$(VENV)/browser: $(VENV)/dev tools/get_browser.py
+	$(BIN)/python tools/get_browser.py $@
+	mkdir -p $@
+	touch $@
+
+test: lint $(VENV)/browser ## the whole suite
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-gpu: $(VENV)/dev ## what needs a CUDA device

@@ -8,10 +8,18 @@ from dataclasses import dataclass
 from medseg.metrics.catalogue import METRICS
 from medseg.metrics.summary import case_means, number, unit, value
 from medseg.reports import markup
+from medseg.reports.case_pictures import CasePictures, take_pictures
 from medseg.reports.metric_text import figure
 from medseg.reports.run_folder import RunFolder
 
-OPEN_CASES = 6  # the worst ones are unfolded
+OPEN_CASES = 3  # the worst ones are unfolded
+FRAME_BYTES = 150  # of HTML around a case
+CONTOURS = "The prediction is solid, the reference dashed and lighter; drag on a grey picture to change its window."
+NO_SCRIPT = "<noscript>Slices need scripts, which are off here; <code>previews</code> holds pictures.</noscript>"
+SLICES = (
+    "Scroll over a plane for its other slices, or use its slider, or the arrow, page, home and end keys; click to move "
+    "the other planes there. The patient's right is on the viewer's left."
+)
 SHOWN = ("dice", "hd95", "assd", "nsd", "reference_ml", "prediction_ml")  # of a case, where they are known
 SHORT = {"reference_ml": "ref. ml", "prediction_ml": "pred. ml"}
 
@@ -35,29 +43,35 @@ def worst_first(rows: Iterable[dict[str, str]]) -> list[ScoredCase]:
     return sorted(found, key=lambda case: (case.dice is None, case.dice or 0.0, case.name, case.subset))
 
 
-def draw_cases(run: RunFolder, labels: Sequence[str], budget_bytes: float) -> str:
-    """The section of cases. Pictures are taken worst first while they fit into `budget_bytes`, encoded."""
+def draw_cases(run: RunFolder, labels: Sequence[str], budget_bytes: float) -> list[str]:
+    """The section of cases, in pieces that take `budget_bytes` where that is enough for their scores."""
     cases = worst_first(run.cases)
     if not cases:
-        return '<p class="note">No scores: evaluation writes <code>cases.csv</code>.</p>'
-    known = [case for case in cases if case.name in run.previews]
-    pictures: dict[str, bytes] = {}
-    left = budget_bytes
-    for case in known:
-        png = run.previews[case.name].read_bytes()
-        left -= 4 * len(png) / 3
-        if left < 0:
-            break
-        pictures[case.name] = png
+        return ['<p class="note">No scores: evaluation writes <code>cases.csv</code>.</p>']
     several = len({case.subset for case in cases}) > 1
-    parts = [_draw_case(case, pictures.get(case.name), labels, rank, several) for rank, case in enumerate(cases)]
-    return _note(len(cases), len(known), len(pictures), run) + "".join(parts)
+    heads = [_head(case, labels, several) for case in cases]
+    scores = [_scores(case, labels) for case in cases]
+    left = budget_bytes - sum(map(len, heads)) - sum(map(len, scores)) - FRAME_BYTES * len(cases)
+    pictures = take_pictures(run, [case.name for case in cases], labels, left)
+    parts = [_note(len(cases), run, pictures)]
+    for rank, (case, head, scored) in enumerate(zip(cases, heads, scores, strict=True)):
+        shown = pictures.html.get(case.name, "")
+        kind = "alone" if not shown or case.name in pictures.wide else ""
+        unfolded = " open" if rank < OPEN_CASES else ""
+        parts += [f'<details class="case" id="case-{rank}"{unfolded}>{head}<div class="body {kind}">', shown,
+                  f"<div>{scored}</div></div></details>"]  # fmt: skip
+    return parts
 
 
-def _note(cases: int, known: int, shown: int, run: RunFolder) -> str:
+def _note(cases: int, run: RunFolder, pictures: CasePictures) -> str:
     sentences = ["Ordered by mean Dice over labels, the worst first. Select a line to open or close it."]
-    if shown:
+    shown, known = len(pictures.html), pictures.known
+    sentences += [CONTOURS, NO_SCRIPT] if pictures.viewers else []
+    if pictures.wide:
+        sentences.append(SLICES)
+    elif shown > len(pictures.viewers):
         sentences.append("The patient's right is on the viewer's left; slices are those with most reference.")
+    sentences += [f"<strong>{words}</strong>" for words in pictures.reduced]
     if shown < known:
         sentences.append(
             f"<strong>{markup.count(known - shown, 'picture')} left out</strong> to keep the page small: only the "
@@ -68,18 +82,15 @@ def _note(cases: int, known: int, shown: int, run: RunFolder) -> str:
     return f'<p class="note">{" ".join(sentences)}</p>'
 
 
-def _draw_case(case: ScoredCase, png: bytes | None, labels: Sequence[str], rank: int, with_subset: bool) -> str:
+def _head(case: ScoredCase, labels: Sequence[str], with_subset: bool) -> str:
     tags = [f'<span class="tag plain">{markup.text(case.subset)}</span>'] if with_subset and case.subset else []
     for kind in ("missed", "invented"):
         n = sum(row.get("empties") == kind for row in case.rows)
         tags += [f'<span class="tag">{n} {kind}</span>'] if n else []
-    summary = (
+    return (
         f'<summary><span class="name">{markup.text(case.name)}</span>{"".join(tags)}{_track(case, labels)}'
         f'<span class="dice">{figure(case.dice, "dice")}</span></summary>'
     )
-    shown = markup.picture(png, f"{case.name}: image, reference and prediction") if png else ""
-    body = f'<div class="body{"" if png else " alone"}">{shown}<div>{_scores(case, labels)}</div></div>'
-    return f'<details class="case" id="case-{rank}"{" open" if rank < OPEN_CASES else ""}>{summary}{body}</details>'
 
 
 def _track(case: ScoredCase, labels: Sequence[str]) -> str:

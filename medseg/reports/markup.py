@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import html
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from medseg.labels import PALETTE
@@ -20,18 +21,33 @@ def text(value: Any) -> str:
 
 def page(title: str, css: str, body: str) -> str:
     """A whole document that may load nothing from outside."""
-    return (
+    return "".join(pieces(title, css, [body]))
+
+
+def pieces(title: str, css: str, body: Iterable[str], script: str = "") -> Iterator[str]:
+    """A whole document, piece by piece: pages with many pictures are large.
+
+    It may load nothing from outside, and no script but `script` can run in it: the policy names its SHA-256.
+    """
+    digest = base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
+    policy = f"{CONTENT_POLICY}; script-src 'sha256-{digest}'" if script else CONTENT_POLICY
+    yield (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{CONTENT_POLICY}">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{text(title)}</title>\n<style>{css}</style>\n</head>\n<body>\n<main>\n{body}\n</main>\n</body>\n</html>\n"
+        f"<title>{text(title)}</title>\n<style>{css}</style>\n</head>\n<body>\n<main>\n"
     )
+    for piece in body:
+        yield piece
+        yield "\n"
+    yield f"</main>\n{f'<script>{script}</script>' if script else ''}</body>\n</html>\n"
 
 
 def picture(png: bytes, alternative: str) -> str:
-    """A PNG inside the page; `alternative` is what it shows, in words."""
+    """A PNG inside the page, with its size, so that nothing moves later; `alternative` is what it shows, in words."""
+    width, height = (int.from_bytes(png[start : start + 4], "big") for start in (16, 20))  # of its header
     data = base64.b64encode(png).decode("ascii")
-    return f'<img src="data:image/png;base64,{data}" alt="{text(alternative)}">'
+    return f'<img src="data:image/png;base64,{data}" width="{width}" height="{height}" alt="{text(alternative)}">'
 
 
 def table(head: Sequence[str], rows: Iterable[str]) -> str:

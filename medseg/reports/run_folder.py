@@ -5,18 +5,19 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from medseg import files
 from medseg.errors import DataError, Fault
+from medseg.metrics import confusion, curves
 from medseg.metrics.catalogue import METRICS
 from medseg.metrics.summary import number
 
 Rows = list[dict[str, str]]
 
-PNG_MARK = b"\x89PNG\r\n\x1a\n"
+PNG_MARK, ZIP_MARK = b"\x89PNG\r\n\x1a\n", b"PK\x03\x04"
 WRITTEN_BY = {
     "log.csv": "training",
     "cases.csv": "evaluation",
@@ -25,6 +26,7 @@ WRITTEN_BY = {
     "config.yaml": "training",
     "previews": "evaluation",
 }
+LEADING_SUBSETS = ("test", "validate")  # a headline speaks of the first of these that was scored
 CASE_NUMBERS = tuple(METRICS)
 LOG_NUMBERS = ("epoch", "iteration", "loss", "learning_rate", "seconds")
 
@@ -39,6 +41,8 @@ class RunFolder:
         split, record: content of ``split.json`` and ``record.json``.
         config: text of ``config.yaml``.
         previews: case to its PNG.
+        stacks: case to its slices (`medseg.volumes.stack`).
+        confusion, curves: rows of ``confusion.csv`` and ``curves.csv``, as text.
         missing: names of what is not there, with the step that writes each.
     """
 
@@ -51,6 +55,9 @@ class RunFolder:
     config: str
     previews: dict[str, Path]
     missing: dict[str, str]
+    stacks: dict[str, Path] = field(default_factory=dict)
+    confusion: Rows = field(default_factory=list)
+    curves: Rows = field(default_factory=list)
 
 
 def read_run(run_dir: str | Path) -> RunFolder:
@@ -74,6 +81,10 @@ def read_run(run_dir: str | Path) -> RunFolder:
     _check_numbers(path / "log.csv", log, [*LOG_NUMBERS, *(name for name in _names(log) if name.startswith("val_"))])
     _check_numbers(path / "cases.csv", cases, CASE_NUMBERS)
     _check_numbers(path / "baselines.csv", baselines, CASE_NUMBERS)
+    pairs = _read_table(path / "confusion.csv", confusion.COLUMNS)
+    _check_numbers(path / "confusion.csv", pairs, ("reference", "prediction", "voxels"))
+    points = _read_table(path / "curves.csv", curves.COLUMNS)
+    _check_numbers(path / "curves.csv", points, curves.COLUMNS[1:])
     return RunFolder(
         path=path,
         log=log,
@@ -82,9 +93,19 @@ def read_run(run_dir: str | Path) -> RunFolder:
         split=_json_or_nothing(path / "split.json"),
         record=_json_or_nothing(path / "record.json"),
         config=_read_text(path / "config.yaml"),
-        previews=_find_previews(path / "previews"),
+        previews=_find(path / "previews", ".png", PNG_MARK),
         missing=missing,
+        stacks=_find(path / "previews", ".npz", ZIP_MARK),
+        confusion=pairs,
+        curves=points,
     )
+
+
+def leading_rows(cases: Rows) -> Rows:
+    """The rows that a headline speaks of: of one subset, the test cases where there are any."""
+    found = list(dict.fromkeys(row.get("subset", "") for row in cases))
+    chosen = next((subset for subset in LEADING_SUBSETS if subset in found), found[0] if found else "")
+    return [row for row in cases if row.get("subset", "") == chosen]
 
 
 def _read_text(path: Path) -> str:
@@ -128,12 +149,12 @@ def _check_numbers(path: Path, rows: Rows, columns: Iterable[str]) -> None:
                 raise DataError(Fault("E105", what, fix, "a number or nothing", repr(row[column]), path)) from error
 
 
-def _find_previews(folder: Path) -> dict[str, Path]:
-    """Looked up by name, so that no case name can lead out of the folder."""
-    found = sorted(path for path in folder.rglob("*.png") if path.is_file())
-    return {path.relative_to(folder).as_posix().removesuffix(".png"): path for path in found if _is_png(path)}
+def _find(folder: Path, suffix: str, mark: bytes) -> dict[str, Path]:
+    """Looked up by name, so that no case name can lead out of the folder; other kinds of file are passed over."""
+    found = sorted(path for path in folder.rglob(f"*{suffix}") if path.is_file())
+    return {path.relative_to(folder).as_posix().removesuffix(suffix): path for path in found if _begins(path, mark)}
 
 
-def _is_png(path: Path) -> bool:
+def _begins(path: Path, mark: bytes) -> bool:
     with open(path, "rb") as stream:
-        return stream.read(len(PNG_MARK)) == PNG_MARK
+        return stream.read(len(mark)) == mark

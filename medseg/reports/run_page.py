@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import datetime
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from medseg.metrics.bootstrap import by_patient, mean_interval
-from medseg.metrics.catalogue import METRICS, POLICY
+from medseg.metrics.catalogue import POLICY
 from medseg.metrics.summary import EMPTIES, deviation, metrics_in, number, patient
 from medseg.reports import markup
+from medseg.reports.captions import BY_LABEL, VALIDATION, captions
 from medseg.reports.case_list import ScoredCase, draw_cases, worst_first
-from medseg.reports.figures import BY_LABEL
 from medseg.reports.metric_text import NOTHING, figure, interval
-from medseg.reports.run_folder import RunFolder
+from medseg.reports.run_folder import RunFolder, leading_rows
 from medseg.reports.score_tables import counted, mean_of_labels, of_strata, tabulate, titled
 from medseg.reports.theme import CSS
+from medseg.reports.viewer import script
 
-LEADING_SUBSETS = ("test", "validate")  # the headline speaks of the first of these that was scored
 COMMAND = "python -m monai.bundle run --config_file config.yaml --dataset_dir <data set> --output_dir <new folder>"
 STATISTICS = (
     "n is the number of values (and of patients, where those are fewer), sd their sample deviation; the 95 % interval "
@@ -27,35 +27,33 @@ STATISTICS = (
 REPRODUCE = "Install the versions above, take the data set with the recorded fingerprint, and run this configuration:"
 SHOWN = ("dice", "iou", "hd95", "assd", "nsd", "sensitivity", "precision")  # where they were scored
 HEAD = ("", "n", "mean", "95 % interval", "sd", "median", "quartiles", "min", "max")
-LOSS, VALIDATION = "loss.png", "validation_dice.png"
+SPARE = 0.99  # of the budget; the rest is for what is not counted
 
 Row = dict[str, str]
 
 
-def build_page(run: RunFolder, labels: Sequence[str], figures: Mapping[str, bytes], budget_bytes: float) -> str:
-    """The document. `figures` are PNGs by file name; `labels` fix the colours."""
-    scores = {name: _what(name) for name in figures if BY_LABEL in name}
-    sections = [
+def build_page(
+    run: RunFolder, labels: Sequence[str], figures: Mapping[str, bytes], budget_bytes: float
+) -> Iterator[str]:
+    """The document, piece by piece. `figures` are PNGs by file name; `labels` fix the colours.
+
+    The whole page takes `budget_bytes` where that is enough for all but the pictures of cases: those get what is left.
+    """
+    before = [
         _header(run),
         "<h2>Scores by label</h2>",
         *_scores(run, labels),
-        _figures(scores, figures),
-        _key(run) if scores else "",
+        _figures("scores", figures),
+        _key(run) if any(BY_LABEL in name for name in figures) else "",
         "<h2>Training</h2>",
         _curves(run, figures),
         "<h2>Cases</h2>",
-        draw_cases(run, labels, budget_bytes),
-        "<h2>Details</h2>",
-        _details(run),
     ]
-    return markup.page(f"{_task(run)}: run report", CSS, "\n".join(sections))
-
-
-def leading_rows(cases: Sequence[Row]) -> list[Row]:
-    """The rows that the headline speaks of: of one subset, the test cases where there are any."""
-    found = list(dict.fromkeys(row.get("subset", "") for row in cases))
-    chosen = next((subset for subset in LEADING_SUBSETS if subset in found), found[0] if found else "")
-    return [row for row in cases if row.get("subset", "") == chosen]
+    after = [_panels(figures), "<h2>Details</h2>", _details(run)]
+    spent = sum(len(part.encode("utf-8", "replace")) for part in (CSS, script(), *before, *after))
+    cases = draw_cases(run, labels, SPARE * budget_bytes - spent)
+    used = script() if any('class="viewer"' in part for part in cases) else ""
+    return markup.pieces(f"{_task(run)}: run report", CSS, [*before, *cases, *after], used)
 
 
 def _header(run: RunFolder) -> str:
@@ -170,22 +168,29 @@ def _summary_table(results: Sequence[Mapping[str, Any]], labels: Sequence[str]) 
     return markup.table(HEAD, rows)
 
 
-def _what(name: str) -> str:
-    """A figure of scores in words."""
-    return f"{METRICS[name.partition(BY_LABEL)[0]].title} of every case, by label"
-
-
 def _curves(run: RunFolder, figures: Mapping[str, bytes]) -> str:
     if not run.log:
         return '<p class="note">No curves: training writes <code>log.csv</code>.</p>'
-    named = {LOSS: "Training loss and learning rate over epochs", VALIDATION: "Validation Dice over epochs"}
     note = "" if VALIDATION in figures else '<p class="note">No epoch with validation in <code>log.csv</code>.</p>'
-    return note + _figures(named, figures)
+    return note + _figures("training", figures)
 
 
-def _figures(named: Mapping[str, str], figures: Mapping[str, bytes]) -> str:
-    shown = [f"<figure>{markup.picture(figures[key], alt)}</figure>" for key, alt in named.items() if key in figures]
+def _figures(section: str, figures: Mapping[str, bytes]) -> str:
+    named = captions(section, figures)
+    shown = [f"<figure>{markup.picture(figures[name], what)}</figure>" for name, what in named.items()]
     return f'<div class="figures">{"".join(shown)}</div>' if shown else ""
+
+
+def _panels(figures: Mapping[str, bytes]) -> str:
+    """The pictures of several cases, folded: the slices to scroll through stand before them."""
+    named = captions("cases", figures)
+    shown = [
+        f"<figure>{markup.picture(figures[name], what)}"
+        f'<figcaption class="note">{markup.text(what)}.</figcaption></figure>'
+        for name, what in named.items()
+    ]
+    summary = "<summary>The worst and the best cases in pictures, and slices through one of each</summary>"
+    return f'<details class="more">{summary}<div class="figures">{"".join(shown)}</div></details>' if shown else ""
 
 
 def _details(run: RunFolder) -> str:

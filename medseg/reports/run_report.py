@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from medseg import files
 from medseg.metrics.summary import metrics_in
-from medseg.reports.figures import draw_headlines, draw_training, draw_validation
+from medseg.reports.captions import SECTIONS, captions
+from medseg.reports.case_figures import draw_case_figures
+from medseg.reports.confusion_figure import draw_confusion
+from medseg.reports.figures import draw_headlines
 from medseg.reports.metric_text import headlines
-from medseg.reports.run_folder import RunFolder, read_run
-from medseg.reports.run_page import LOSS, VALIDATION, build_page, leading_rows
+from medseg.reports.probability_figures import draw_probabilities
+from medseg.reports.run_folder import RunFolder, leading_rows, read_run
+from medseg.reports.run_page import build_page
+from medseg.reports.training_figures import draw_training, validated
 
 
 def write_report(run_dir: str | Path, budget_mb: float = 50.0) -> Path:
@@ -20,7 +26,8 @@ def write_report(run_dir: str | Path, budget_mb: float = 50.0) -> Path:
 
     Args:
         run_dir: a run folder with ``log.csv``, ``cases.csv`` or both.
-        budget_mb: most megabytes that the pictures of cases may take in the page; the worst cases come first.
+        budget_mb: most megabytes of the page, as far as the pictures of its cases decide it: their slices are made
+            smaller and fewer until they fit, and the page says so; the worst cases come first.
 
     Raises:
         DataError: the folder is not a run folder, or one of its files is not what a run writes.
@@ -28,23 +35,36 @@ def write_report(run_dir: str | Path, budget_mb: float = 50.0) -> Path:
     run = read_run(run_dir)
     labels = _labels(run)
     figures = _draw(run, labels)
+    _write_figures(run.path / "figures", figures)
+    page = run.path / "report.html"
+    with files.atomic(page) as temporary, open(temporary, "w", encoding="utf-8", newline="") as stream:
+        stream.writelines(build_page(run, labels, figures, budget_mb * 1e6))
+    return page
+
+
+def _write_figures(folder: Path, figures: Mapping[str, bytes]) -> None:
+    """Write PNGs by file name; what an earlier report drew of files that are gone goes."""
+    held = [path.name for path in folder.glob("*.png")]
+    for name in (name for section in SECTIONS for name in captions(section, held) if name not in figures):
+        (folder / name).unlink()
     for name, png in figures.items():
-        files.write_bytes(run.path / "figures" / name, png)
-    return files.write_text(run.path / "report.html", build_page(run, labels, figures, budget_mb * 1e6))
+        files.write_bytes(folder / name, png)
 
 
 def _labels(run: RunFolder) -> list[str]:
     """Label names in the run's order, which is that of their colours."""
     scored = [row["label"] for row in run.cases]
-    logged = [
-        name.removeprefix("val_dice_") for name in (run.log[0] if run.log else ()) if name.startswith("val_dice_")
-    ]
+    logged = [label for lines in validated(run.log).values() for label in lines]
     return list(dict.fromkeys(scored + logged))
 
 
 def _draw(run: RunFolder, labels: list[str]) -> dict[str, bytes]:
     """PNGs by file name."""
     rows = leading_rows(run.cases)
-    curves = {LOSS: draw_training(run.log), VALIDATION: draw_validation(run.log, labels)}
-    drawn = {name: png for name, png in curves.items() if png is not None}
-    return drawn | draw_headlines(rows, labels, headlines(metrics_in(rows)))
+    return (
+        draw_training(run.log, labels)
+        | draw_headlines(rows, labels, headlines(metrics_in(rows)))
+        | draw_confusion(run.confusion)
+        | draw_probabilities(run.curves, rows, labels)
+        | draw_case_figures(rows, run.stacks)
+    )

@@ -6,8 +6,7 @@ from pathlib import Path
 
 from medseg.metrics.summary import metrics_in
 from medseg.reports.metric_text import headlines
-from medseg.reports.run_folder import read_run
-from medseg.reports.run_page import leading_rows
+from medseg.reports.run_folder import leading_rows, read_run
 from medseg.reports.score_tables import mean_of_labels, table_lines, tabulate
 
 

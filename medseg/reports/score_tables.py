@@ -7,17 +7,24 @@ from pathlib import Path
 from typing import Any
 
 from medseg import files
-from medseg.metrics.case_table import write_baselines, write_cases, write_rows
-from medseg.metrics.catalogue import METRICS, POLICY, chosen
+from medseg.labels import Labels
+from medseg.metrics.case_table import write_baselines, write_cases, write_pooled, write_rows
+from medseg.metrics.catalogue import POLICY, chosen
+from medseg.metrics.confusion import confusion_rows
+from medseg.metrics.curves import Curve, curve_rows
 from medseg.metrics.strata import stratify
 from medseg.metrics.summary import EMPTIES, STATISTICS, Row, mean, metrics_in, number, summarise, unit
-from medseg.reports.figures import BY_LABEL, draw_headlines
+from medseg.reports.captions import captions
+from medseg.reports.confusion_figure import draw_confusion
+from medseg.reports.figures import draw_headlines
 from medseg.reports.metric_text import NOTHING, figure, headlines, interval, title
+from medseg.reports.probability_figures import draw_probabilities
 from medseg.reports.text_table import Table, as_latex, as_markdown, as_text, markdown, plain, shorten
 
 Result = Mapping[str, Any]
 Stratum = tuple[str, Sequence[float] | None]
 
+LEFT = ("baselines.csv", "confusion.csv", "curves.csv")  # of an earlier scoring that wrote more
 OF_BASELINES = ("dice", "iou")
 COLUMNS = ("by", "stratum", "label", "baseline", "metric", "distance_unit", "tolerance_mm", *STATISTICS, *EMPTIES)
 LONGEST_LABEL, LONGEST_TITLE, LONGEST_STRATUM = 14, 24, 28
@@ -30,13 +37,15 @@ def write_scores(
     baselines: Sequence[Row] = (),
     strata: Iterable[Stratum] = (),
     seed: int = 0,
+    pooled: tuple[Mapping[tuple[int, int], int], Mapping[str, Curve], Labels] | None = None,
 ) -> list[str]:
     """Write the tables and figures of a scoring and return the lines that a terminal shows.
 
     ``cases.csv`` (and ``baselines.csv``): a row a case and label. ``summary.csv``: all of `summarise`'s statistics,
     by label and metric, of the scores, of each baseline, and once more for each stratum. ``summary.md`` and
     ``summary.tex`` (booktabs): what of them a paper shows. ``figures/``: a dot a case for Dice and HD95, or for the
-    first two metrics. What an earlier scoring left under these names goes.
+    first two metrics; and, with `pooled`, ``confusion.csv``, ``curves.csv`` and their figures. What an earlier scoring
+    left under these names goes.
 
     Args:
         rows: of a scoring, each with its case; strata are columns of theirs.
@@ -45,6 +54,8 @@ def write_scores(
         baselines: rows of `medseg.metrics.baselines.baseline_rows`.
         strata: columns with the points where their numbers are cut, or None for tertiles: `stratify`.
         seed: of the intervals' resampling.
+        pooled: of all cases together: voxels of each pair of label values, curves by label, and the labels
+            (`medseg.metrics.case_table.write_pooled`).
 
     Raises:
         UsageError: E903, no such metric or column, or cuts of a column of text; nothing is written then.
@@ -54,13 +65,19 @@ def write_scores(
     names = metrics_in(rows) if metrics is None else chosen(metrics)
     results = tabulate(rows, names, baselines, strata, seed)
     folder, figures = Path(folder), Path(folder) / "figures"
-    shown = draw_headlines(rows, list(dict.fromkeys(str(row["label"]) for row in rows)), headlines(names))
-    own = [path for path in figures.glob(f"*{BY_LABEL}*.png") if path.name.partition(BY_LABEL)[0] in METRICS]
-    for stale in (folder / "baselines.csv", *own):
+    labels = list(dict.fromkeys(str(row["label"]) for row in rows))
+    shown = draw_headlines(rows, labels, headlines(names))
+    if pooled is not None:
+        shown |= draw_confusion(confusion_rows(pooled[0], pooled[2]))
+        shown |= draw_probabilities(curve_rows(pooled[1]), rows, labels)
+    own = captions("scores", (path.name for path in figures.glob("*.png")))
+    for stale in (*(folder / name for name in LEFT), *(figures / name for name in own)):
         stale.unlink(missing_ok=True)
     write_cases(folder / "cases.csv", rows, names)
     if baselines:
         write_baselines(folder / "baselines.csv", baselines)
+    if pooled is not None:
+        write_pooled(folder, *pooled)
     write_rows(folder / "summary.csv", [{**each, "distance_unit": each["unit"]} for each in results], COLUMNS)
     files.write_text(folder / "summary.md", _markdown_page(results, names))
     files.write_text(folder / "summary.tex", _latex_page(results, names))

@@ -39,8 +39,34 @@ def plain(text: str) -> str:
 
 
 def shorten(text: str, longest: int) -> str:
-    """A name of at most so many letters."""
-    return text if len(text) <= longest else f"{text[: longest - 1]}…"
+    """A name of at most so many places: letters, of which some (Chinese ones) take two."""
+    if _width(text) <= longest:
+        return text
+    cut = text[: longest - 1]
+    while _width(cut) > longest - 1:
+        cut = cut[:-1]
+    return f"{cut}…"
+
+
+def told_apart(names: Sequence[str], longest: int) -> list[str]:
+    """Different names of at most so many places, still different: cut at the end, or in the middle, or numbered."""
+    whole = [plain(name) for name in names]
+    short = [shorten(name, longest) for name in whole]
+    if len(set(short)) == len(names):
+        return short
+    half = longest // 2
+    short = [
+        name if _width(name) <= longest else f"{shorten(name, half)}{_end(name, longest - half)}" for name in whole
+    ]
+    return [f"{shorten(name, longest - 4)} ({place})" if short.count(name) > 1 else name
+            for place, name in enumerate(short, start=1)]  # fmt: skip
+
+
+def _end(text: str, longest: int) -> str:
+    """The last letters of a text, of at most so many places."""
+    while _width(text) > longest:
+        text = text[1:]
+    return text
 
 
 def as_text(table: Table) -> list[str]:

@@ -3,7 +3,7 @@
 CSS = """
 :root { --ink: #1d2329; --muted: #5b6570; --line: #e2e6ea; --paper: #fff; --wash: #f6f7f9; --accent: #0b5cad; }
 * { box-sizing: border-box; }
-html { -webkit-text-size-adjust: 100%; scroll-behavior: smooth; }
+html { -webkit-text-size-adjust: 100%; }
 body { margin: 0; background: var(--paper); color: var(--ink); font: 16px/1.55 system-ui, -apple-system, "Segoe UI",
   Roboto, "Helvetica Neue", Arial, sans-serif; font-variant-numeric: tabular-nums; }
 main { max-width: 1080px; margin: 0 auto; padding: 48px 32px 96px; }
@@ -68,8 +68,40 @@ details.case > summary:hover .name { color: var(--accent); }
 .tag { flex: 0 0 auto; font-size: 12px; border-radius: 10px; padding: 1px 9px; background: #fde8e4; color: #8f2a15; }
 .tag.plain { background: #eceff2; color: var(--muted); }
 .body { display: grid; grid-template-columns: minmax(0, 1.6fr) minmax(0, 1fr); gap: 32px; padding: 6px 0 28px;
-  align-items: start; }
-.body.alone { grid-template-columns: minmax(0, 1fr); }
+  align-items: start; overflow-anchor: none; }
+.body.alone { grid-template-columns: minmax(0, 1fr); gap: 14px; }
+.body.alone table { max-width: 640px; }
+.viewer { margin: 0 0 4px; }
+@media (scripting: enabled) { .viewer { min-height: 420px; } }
+.tools { display: flex; flex-wrap: wrap; align-items: center; gap: 6px 18px; margin: 0 0 10px; font-size: 14px; }
+.tools label { display: inline-flex; align-items: center; gap: 6px; min-height: 28px; cursor: pointer; }
+.tools input { accent-color: var(--accent); margin: 0; }
+.tools select { font: inherit; color: inherit; padding: 2px 4px; border: 1px solid #c4cad1; border-radius: 6px;
+  background: var(--paper); }
+.tools .range input { width: 96px; }
+.numbers { color: var(--muted); font-size: 13px; min-width: 6.5em; }
+.planes { display: grid; gap: 12px; --tall: 1; }
+.planes.of2 { grid-template-columns: repeat(2, minmax(0, 1fr)); }
+.planes.of3 { grid-template-columns: repeat(3, minmax(0, 1fr)); }
+.planes.of1 { max-width: 640px; }
+.area { display: grid; gap: 4px; background: #0c0e10; border-radius: 6px; overflow: hidden; cursor: crosshair;
+  touch-action: pan-y; user-select: none; -webkit-user-select: none; }
+.area:focus-visible, .tools :focus-visible, figcaption :focus-visible, summary:focus-visible {
+  outline: 3px solid var(--accent); outline-offset: 2px; }
+.view { position: relative; }
+.view canvas { display: block; width: 100%; aspect-ratio: 1 / var(--tall); }
+.view span { position: absolute; color: #fff; font-size: 12px; line-height: 1; pointer-events: none;
+  text-shadow: 0 0 3px #000, 0 0 2px #000; }
+.e0 { left: 6px; top: calc(50% - 6px); }
+.e1 { right: 6px; top: calc(50% - 6px); }
+.e2 { top: 6px; left: calc(50% - 4px); }
+.e3 { bottom: 6px; left: calc(50% - 4px); }
+.view .of { left: 8px; top: 8px; }
+.view .bar { right: 8px; bottom: 8px; padding-bottom: 5px; border-bottom: 2px solid #fff; text-align: center;
+  white-space: nowrap; }
+.plane figcaption:not([hidden]) { display: flex; align-items: center; flex-wrap: wrap; gap: 0 10px; font-size: 13px;
+  color: var(--muted); margin-top: 4px; }
+.plane figcaption input { flex: 1 1 100%; min-width: 0; margin: 4px 0; accent-color: var(--accent); }
 details.more { margin: 20px 0; }
 details.more > summary { cursor: pointer; font-weight: 500; }
 details.more > *:not(summary) { margin-top: 12px; }
@@ -86,7 +118,12 @@ details.more > *:not(summary) { margin-top: 12px; }
   .track { flex: 1 1 50%; margin: 4px 6px 8px; }
   th, td { padding: 6px 4px; }
   table { font-size: 13px; }
+  .planes.of2, .planes.of3 { grid-template-columns: minmax(0, 1fr); gap: 18px; }
+  .view canvas { aspect-ratio: 1 / var(--own); }
+  .tools .range { flex: 1 1 100%; }
+  .tools .range input { flex: 1; }
   tbody th { font-size: 13px; }
 }
+@media (prefers-reduced-motion: no-preference) { html { scroll-behavior: smooth; } }
 @media print { details.case { break-inside: avoid; } main { max-width: none; padding: 0; } }
 """

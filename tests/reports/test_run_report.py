@@ -1,15 +1,26 @@
 import base64
+import functools
+import hashlib
 import json
+import os
 import re
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from medseg import files
 from medseg.errors import DataError
-from medseg.labels import PALETTE
-from medseg.reports import write_report
+from medseg.geometry import Geometry
+from medseg.labels import PALETTE, Labels
+from medseg.metrics.case_table import write_pooled
+from medseg.metrics.confusion import confusion
+from medseg.metrics.curves import curve
+from medseg.reports import case_pictures, run_report, viewer, write_report
+from medseg.reports.captions import SECTIONS, captions
+from medseg.volumes.stack import make_stack, read_stack, write_stack
+from medseg.volumes.volume import Volume
 
 PNG = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAQAAAC1HAwCAAAAC0lEQVR42mNkYAAAAAYAAjCB0C8AAAAASUVORK5CYII=")
 HOSTILE = """<script>alert("1")</script>'&"""
@@ -211,8 +222,11 @@ def test_damaged_files_are_named(complete: Path, name: str, content: str | bytes
 def test_beyond_the_budget_the_worst_cases_keep_their_pictures(tmp_path: Path):
     write_cases(tmp_path, [case_row(f"c{i}", "a", 0.1 * i) for i in range(1, 6)])
     write_previews(tmp_path, *(f"c{i}" for i in range(1, 6)))
-    two_pictures_mb = 2.5 * len(PNG) * 4 / 3 / 1e6
-    page = report(tmp_path, budget_mb=two_pictures_mb)
+    large = PNG + bytes(300_000)
+    for case in range(1, 6):
+        files.write_bytes(tmp_path / "previews" / f"c{case}.png", large)
+    without = write_report(tmp_path, budget_mb=0).stat().st_size
+    page = report(tmp_path, budget_mb=(without + 2.5 * len(large) * 4 / 3) / 1e6)
     assert [alt.split(":")[0] for alt in images(page) if ":" in alt] == ["c1", "c2"]
     assert "3 pictures left out" in page.text
     assert "c5" in page.text
@@ -298,3 +312,115 @@ def test_millimetres_and_pixels_have_a_figure_each(tmp_path: Path):
     page = report(tmp_path)
     assert "HD95 (mm) 1 2.00" in page.text and "HD95 (px) 1 2.00" in page.text
     assert (tmp_path / "figures/hd95_by_label_px.png").is_file()
+
+
+def test_every_table_and_every_stack_gives_its_figures_and_they_go_with_it(complete: Path):
+    labels, shape = Labels({"background": 0, "a": 1}), (6, 6, 6)
+    mask = np.zeros(shape, np.uint8)
+    mask[2:4, 2:4, 2:4] = 1
+    image = Volume(np.random.default_rng(0).normal(size=shape).astype(np.float32), Geometry(np.eye(4), shape))
+    stack = make_stack(image, {"reference": mask, "prediction": mask}, labels)
+    for case in ("c1", "c2"):
+        write_stack(complete / "previews" / f"{case}.npz", stack)
+    write_pooled(complete, confusion(mask, mask, labels), {"a": curve(mask * 0.9, mask == 1)}, labels)
+    files.write_bytes(complete / "figures" / "mine.png", PNG)
+    page = report(complete)
+    own = {"best_cases.png", "calibration.png", "confusion.png", "precision_recall.png", "roc.png", "slices_best.png",
+           "slices_worst.png", "worst_cases.png"}  # fmt: skip
+    usual = {"dice_by_label.png", "hd95_by_label.png", "loss.png", "validation_dice.png", "mine.png"}
+    assert {path.name for path in (complete / "figures").iterdir()} == own | usual
+    shown = [text for section in SECTIONS for text in captions(section, own | usual).values()]
+    assert set(shown) <= set(images(page))
+    for name in ("confusion.csv", "curves.csv", "previews/c1.npz", "previews/c2.npz"):
+        (complete / name).unlink()
+    report(complete)
+    assert {path.name for path in (complete / "figures").iterdir()} == usual
+
+
+def noisy_stack(shape: tuple[int, int, int], label: str = "a"):
+    """An image that hardly packs, and a label map."""
+    mask = np.zeros(shape, np.uint8)
+    mask[tuple(slice(n // 4, n // 2) for n in shape)] = 1
+    noise = np.random.default_rng(0).integers(0, 250, shape, np.uint8)
+    labels = Labels({"background": 0, label: 1})
+    return make_stack(Volume(noise, Geometry(np.diag([0.8, 0.8, 2.5, 1]), shape)), {"reference": mask}, labels)
+
+
+def viewers(page: Page) -> list[dict]:
+    return [json.loads(value) for tag, name, value in page.attributes if name == "data-facts"]
+
+
+def test_cases_with_slices_get_a_viewer_and_one_script_whose_digest_the_policy_names(complete: Path):
+    write_stack(complete / "previews/c2.npz", noisy_stack((9, 8, 7)))
+    page = report(complete)
+    assert [facts["shape"] for facts in viewers(page)] == [[9, 8, 7]]
+    text = (complete / "report.html").read_text(encoding="utf-8")
+    script = text[text.index("<script>") + 8 : text.index("</script>")]
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert text.count("<script") == text.count("</script") == 1
+    policy = next(value for _, name, value in page.attributes if name == "content")
+    assert policy.endswith(f"; script-src 'sha256-{digest}'")
+    assert not [name for _, name, _ in page.attributes if name.startswith("on")]
+    alts = [alt for alt in images(page) if "image, reference and prediction" in alt and "cases" not in alt]
+    assert [alt.split(":")[0] for alt in alts] == ["c2", "c1", "c3"]  # c2's for where scripts do not run
+
+
+def test_hostile_names_stay_text_in_viewers(tmp_path: Path):
+    name = "<img src=x onerror=alert(1)></script>$x$_x\u202e" + "long" * 40
+    folder, case = name.rsplit("/", 1)
+    write_cases(tmp_path, [case_row(name, name, 0.5)])
+    try:
+        write_stack(tmp_path / "previews" / folder / f"{case}.npz", noisy_stack((9, 8, 7), name))
+    except OSError:
+        pytest.skip("this file system does not take such names")
+    page = report(tmp_path)
+    assert len(viewers(page)) == 1 and page.elements.count("script") == 1
+    assert not [name for _, name, _ in page.attributes if name.startswith("on")]
+    assert all(value.startswith("data:image/png;base64,") for _, name, value in page.attributes if name == "src")
+
+
+def test_a_stack_that_is_damaged_is_named(complete: Path):
+    path = write_stack(complete / "previews/c2.npz", noisy_stack((9, 8, 7)))
+    path.write_bytes(path.read_bytes()[:200])
+    with pytest.raises(DataError, match=r"E105.*c2\.npz|c2\.npz.*E105"):
+        write_report(complete)
+
+
+@pytest.fixture
+def two_hundred(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A run of 200 cases of 512 x 512 x 120 voxels. They are one, read and packed once for each size, to save time."""
+    path = write_stack(tmp_path / "previews/c0.npz", noisy_stack((512, 512, 120)))
+    for number in range(1, 200):
+        os.link(path, path.with_name(f"c{number}.npz"))
+    write_cases(tmp_path, [case_row(f"c{number}", "a", number / 200) for number in range(200)])
+    stack, draw = read_stack(path), viewer._draw
+    sizes = functools.cache(viewer.reduce_stack)
+    drawn = functools.cache(lambda small, exact: draw(small, stack.shape, "", ["a"], exact))
+    monkeypatch.setattr(case_pictures, "read_stack", lambda path: stack)
+    monkeypatch.setattr(run_report, "draw_case_figures", lambda rows, stacks: {})
+    monkeypatch.setattr(viewer, "reduce_stack", sizes)
+    monkeypatch.setattr(viewer, "_draw", lambda small, shape, name, labels, exact: drawn(small, exact))
+    return tmp_path
+
+
+def test_200_large_cases_stay_inside_the_budget_and_the_page_says_what_was_reduced(two_hundred: Path):
+    page = report(two_hundred, budget_mb=50.0)
+    assert 40e6 < (two_hundred / "report.html").stat().st_size <= 50e6
+    found = viewers(page)
+    assert len(found) == 200 and all(min(facts["shape"][:2]) >= 64 for facts in found)
+    assert all(max(facts["tile"][0] * facts["columns"], 1) <= 4096 for facts in found)
+    assert re.search(
+        r"To keep the page small, voxels were averaged in 200 of 200 cases: \d+ with slices of \d+ \S \d+ pixels",
+        page.text,
+    )
+    assert "pictures left out" not in page.text
+
+
+def test_where_even_that_is_too_much_the_best_cases_keep_their_scores_alone(two_hundred: Path):
+    without = write_report(two_hundred, budget_mb=0).stat().st_size
+    page = report(two_hundred, budget_mb=without / 1e6 + 0.5)
+    assert 0 < (two_hundred / "report.html").stat().st_size - without <= 0.5e6
+    shown = len(viewers(page))
+    assert 20 < shown < 200
+    assert f"{200 - shown} pictures left out to keep the page small: only the worst {shown} are shown" in page.text
+    assert page.elements.count("details") >= 200

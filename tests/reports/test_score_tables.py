@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 
 from medseg.errors import DataError, UsageError
+from medseg.labels import Labels
+from medseg.metrics.curves import curve
 from medseg.metrics.summary import STATISTICS, summarise
 from medseg.reports import write_scores
 from medseg.reports.score_tables import mean_of_labels, table_lines, tabulate
@@ -207,3 +209,17 @@ def test_pictures_are_in_pixels_and_so_are_their_baselines(tmp_path):
 def test_no_rows(tmp_path):
     assert write_scores([], tmp_path) == []
     assert read(tmp_path / "cases.csv") == read(tmp_path / "summary.csv") == []
+
+
+def test_the_voxels_of_all_cases_go_along_and_an_earlier_scorings_go(tmp_path):
+    labels = Labels({"background": 0, "liver": 1})
+    probability, reference = np.array([0.1, 0.2, 0.8, 0.9]), np.array([False, True, False, True])
+    pooled = {(0, 0): 7, (1, 1): 3}, {"liver": curve(probability, reference)}, labels
+    write_scores(ROWS, tmp_path, METRICS, pooled=pooled)
+    drawn = {"calibration.png", "confusion.png", "precision_recall.png", "roc.png"}
+    assert {path.name for path in (tmp_path / "figures").iterdir()} >= drawn
+    assert [row["voxels"] for row in read(tmp_path / "confusion.csv")] == ["7", "0", "0", "3"]
+    assert read(tmp_path / "curves.csv")[0]["label"] == "liver"
+    write_scores(ROWS, tmp_path, METRICS)
+    assert not {path.name for path in (tmp_path / "figures").iterdir()} & drawn
+    assert not (tmp_path / "confusion.csv").exists() and not (tmp_path / "curves.csv").exists()

@@ -5,7 +5,7 @@ from html.parser import HTMLParser
 import pytest
 from markdown_it import MarkdownIt
 
-from medseg.reports.text_table import Table, as_latex, as_markdown, as_text, latex, plain, shorten
+from medseg.reports.text_table import Table, as_latex, as_markdown, as_text, latex, plain, shorten, told_apart
 
 HOSTILE = (
     "a|b", "a\\|b", "two\nlines", "<script>alert(1)</script>", "&amp;", "[x](http://y)", "![x](y)", "*bold*", "__x__",
@@ -95,3 +95,19 @@ def test_no_name_breaks_latex(name):
 
 def test_html_in_markdown_is_escaped_for_every_renderer():
     assert html.escape("<b>") in as_markdown(Table(["label"], [["<b>"]]))
+
+
+def test_a_name_is_cut_to_the_places_that_it_takes():
+    assert shorten("liver", 5) == "liver"
+    assert shorten("a liver", 5) == "a li…"
+    assert shorten("肝臓肝臓", 8) == "肝臓肝臓"
+    assert shorten("肝臓肝臓", 7) == "肝臓肝…"  # three of two places and the dots
+    assert shorten("肝臓肝臓", 6) == "肝臓…"
+
+
+def test_names_that_begin_alike_stay_apart():
+    names = ["learning_rate=0.001,batch_size=2", "learning_rate=0.001,batch_size=4", "plain"]
+    assert told_apart(names, 20) == ["learning_…tch_size=2", "learning_…tch_size=4", "plain"]
+    assert told_apart(["first", "second"], 20) == ["first", "second"]
+    alike = told_apart(["a" * 30, "a" * 31], 20)  # also by their ends: numbered
+    assert len(set(alike)) == 2 and all(len(name) <= 20 for name in alike)

@@ -1,0 +1,94 @@
+"""What the methods of a comparison were run with, side by side, and where that was not the same."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from medseg.metrics.summary import number
+from medseg.reports import markup
+from medseg.reports.comparison.method_runs import Method
+from medseg.reports.comparison.results import Comparison
+from medseg.reports.comparison.same_data import listed
+from medseg.reports.run_folder import RunFolder
+from medseg.reports.text_table import plain, shorten
+
+# what methods and seeds may differ in without a word
+THEIRS = ("network", "parameters", "seed", "started", "finished", "resumed", "wall time", "training time")
+HIDDEN = ("started", "finished", "resumed", "wall_seconds")
+LONGEST = 40
+NAMED = 4  # of the different values that runs of one method have
+
+
+def facts(method: Method) -> dict[str, str]:
+    """Names and values of what the runs of a method recorded; several values where its runs differ."""
+    found: dict[str, list[str]] = {}
+    for run in method.runs:
+        for name, value in _of_run(run).items():
+            found.setdefault(name, []).append(value)
+    return {name: _joined(list(dict.fromkeys(values))) for name, values in found.items()}
+
+
+def unequal(found: Comparison) -> list[str]:
+    """The names of facts that should be the same for all methods and are not."""
+    tables = [facts(method) for method in found.data.methods]
+    names = dict.fromkeys(name for table in tables for name in table)
+    return [name for name in names if name not in THEIRS and len({table.get(name) for table in tables}) > 1]
+
+
+def draw_facts(found: Comparison) -> str:
+    """The table: a row a fact, a column a method, differences marked."""
+    tables = [facts(method) for method in found.data.methods]
+    names = dict.fromkeys(name for table in tables for name in table)
+    marked = unequal(found)
+    rows = []
+    for name in names:
+        strong = " class=strong" if name in marked else ""
+        cells = "".join(f"<td{strong}>{markup.text(table.get(name, 'not recorded'))}</td>" for table in tables)
+        note = "differs" if name in marked else ""
+        rows.append(f'<tr><th scope="row">{markup.text(name)}</th>{cells}<td class="muted">{note}</td></tr>')
+    head = ["", *(shorten(plain(method.name), LONGEST) for method in found.data.methods), ""]
+    return markup.table(head, rows)
+
+
+def missing_files(found: Comparison) -> list[str]:
+    """What run folders lack, in words, a line a file with the step that writes it."""
+    lacking: dict[str, list[str]] = {}
+    steps: dict[str, str] = {}
+    for method in found.data.methods:
+        for run in method.runs:
+            for name, step in run.missing.items():
+                whose, where = shorten(plain(method.name), LONGEST // 2), shorten(plain(run.path.name), LONGEST // 3)
+                lacking.setdefault(name, []).append(f"{whose} ({where})")
+                steps[name] = step
+    n_runs = sum(len(method.runs) for method in found.data.methods)
+    return [f"No {name} in {len(runs)} of {n_runs} runs ({steps[name]} writes it): {listed(runs)}."
+            for name, runs in lacking.items()]  # fmt: skip
+
+
+def _of_run(run: RunFolder) -> dict[str, str]:
+    record = {key: value for key, value in run.record.items() if key not in HIDDEN}
+    found = {name: shorten(plain(value), LONGEST) for name, value in _flat(record) if value is not None}
+    updates = [n for row in run.log if (n := number(row.get("iteration"))) is not None]
+    seconds = [n for row in run.log if (n := number(row.get("seconds"))) is not None]
+    found |= {"updates made": f"{max(updates):,.0f}"} if updates else {}
+    found |= {"training time": markup.duration(math.fsum(seconds))} if seconds else {}
+    wall = run.record.get("wall_seconds")
+    return found | ({"wall time": markup.duration(wall)} if isinstance(wall, (int, float)) else {})
+
+
+def _flat(record: Mapping[str, Any], above: str = "") -> list[tuple[str, Any]]:
+    """Nested names joined by dots."""
+    items: list[tuple[str, Any]] = []
+    for key, value in record.items():
+        name = f"{above}{str(key).replace('_', ' ')}"
+        if isinstance(value, Mapping):
+            items += _flat(value, f"{name} · ")
+        else:
+            items.append((name, ", ".join(map(str, value)) if isinstance(value, list) else value))
+    return items
+
+
+def _joined(values: list[str]) -> str:
+    return "; ".join(values[:NAMED]) + (f"; {len(values) - NAMED} more" if len(values) > NAMED else "")
