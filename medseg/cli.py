@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from pathlib import Path
@@ -157,9 +158,104 @@ def score(
                            strata, workers)  # fmt: skip
     for line in scores.notes:
         typer.echo(line, err=True)
-    for line in write_scores(scores.rows, folder, scores.metrics, scores.baselines, strata.items(), seed):
+    pooled = scores.confusion, scores.curves, scores.labels
+    for line in write_scores(scores.rows, folder, scores.metrics, scores.baselines, strata.items(), seed, pooled):
         typer.echo(line)
     typer.echo(folder)
+
+
+@app.command()
+def report(
+    run: Annotated[Path, typer.Argument(help="A run folder.")],
+    budget_mb: Annotated[float, typer.Option("--budget-mb", help="Most megabytes that the page may take.")] = 50.0,
+) -> None:
+    """Write a run's page: scores, curves, and every case with slices to scroll through, in one file."""
+    from medseg.reports import write_report
+    from medseg.settings import number
+
+    typer.echo(write_report(run, number("--budget-mb", budget_mb, 0.0, math.inf)))
+
+
+@app.command()
+def compare(
+    runs: Annotated[
+        list[str], typer.Argument(metavar="[NAME=]RUN...", help="Run folders, or folders of seeds or folds.")
+    ],
+    out: Annotated[Path, typer.Option(help="Where the page, the tables and figures go.")] = Path("comparison"),
+    published: Annotated[Path | None, typer.Option(help="A YAML of published scores to stand beside ours.")] = None,
+    metrics: Annotated[str | None, typer.Option(help="dice,hd95,…; by default all that the runs share.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the resampling.")] = 0,
+    budget_mb: Annotated[float, typer.Option("--budget-mb", help="Most megabytes that the page may take.")] = 50.0,
+) -> None:
+    """Compare methods on the same cases: paired tests, intervals, ranks, and their worst cases side by side."""
+    from medseg.reports.comparison.method_runs import name_methods
+    from medseg.reports.comparison.write import write_comparison
+    from medseg.settings import number
+
+    size = number("--budget-mb", budget_mb, 0.0, math.inf)
+    for line in write_comparison(name_methods(runs), out, published, _listed(metrics), seed, size):
+        typer.echo(line)
+
+
+@app.command(context_settings={"ignore_unknown_options": True})
+def describe(
+    bundle: Annotated[str, typer.Argument(help="A bundle's name, or a folder with configs/train.yaml.")],
+    overrides: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Settings to change.")] = None,
+    method: Annotated[str | None, typer.Option(help="One of the bundle's further methods.")] = None,
+    data: Annotated[Path | None, typer.Option(help="The data folder; without it, made-up cases.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Where the page and its figures go.")] = None,
+) -> None:
+    """Show what a bundle does before it trains: its network, what each transform does to a case, and its speed."""
+    from medseg.workflows.bundles import config_files, find_bundle
+    from medseg.workflows.describe import describe_bundle
+    from medseg.workflows.run import checked_path, parse_overrides
+
+    root = find_bundle(bundle).absolute()
+    files = config_files(root, "train", method)
+    settings = parse_overrides(overrides or [])
+    if data is not None:
+        settings["dataset_dir"] = checked_path("--data", data)
+    for line in describe_bundle(root, files, settings, out or Path("descriptions") / root.name / (method or "default")):
+        typer.echo(line)
+
+
+@app.command(context_settings={"ignore_unknown_options": True})
+def study(
+    bundle: Annotated[str, typer.Argument(help="A bundle's name, or a folder with configs/study.yaml.")],
+    data: Annotated[Path, typer.Option(help="The data folder.")],
+    overrides: Annotated[
+        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Settings of all runs.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="The study's folder; by default studies/<bundle>.")] = None,
+    budget: Annotated[str, typer.Option(help="One that study.yaml names: tiny, hours, paper.")] = "hours",
+    seeds: Annotated[int, typer.Option(min=1, help="Runs a method.")] = 3,
+    methods: Annotated[str | None, typer.Option(help="Some of study.yaml's, with commas; by default all.")] = None,
+    equal: Annotated[str | None, typer.Option(help="What all methods get the same of: updates or time.")] = None,
+) -> None:
+    """Train and evaluate a task's methods in turn, then compare them. The same command goes on where it stopped."""
+    from medseg.workflows.run import parse_overrides
+    from medseg.workflows.studies.study import run_study
+
+    for line in run_study(bundle, data, out, budget, seeds, _listed(methods), equal, parse_overrides(overrides or [])):
+        typer.echo(line)
+
+
+@app.command(context_settings={"ignore_unknown_options": True})
+def sweep(
+    bundle: Annotated[str, typer.Argument(help="A bundle's name, or a folder with configs/train.yaml.")],
+    keys: Annotated[list[str], typer.Argument(metavar="KEY=V1,V2...", help="Keys to vary; KEY=V sets one for all.")],
+    data: Annotated[Path, typer.Option(help="The data folder.")],
+    out: Annotated[Path | None, typer.Option(help="The sweep's folder; by default sweeps/<bundle>.")] = None,
+    method: Annotated[str | None, typer.Option(help="One of the bundle's further methods.")] = None,
+    budget: Annotated[str | None, typer.Option(help="One that study.yaml names; or set epochs= or minutes=.")] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Runs a combination.")] = 1,
+    equal: Annotated[str | None, typer.Option(help="What all get the same of: updates or time.")] = None,
+) -> None:
+    """Train and evaluate every combination of the values of some settings, then compare them."""
+    from medseg.workflows.studies.sweep import run_sweep
+
+    for line in run_sweep(bundle, data, keys, out, method, budget, seeds, equal):
+        typer.echo(line)
 
 
 @app.command()
@@ -171,6 +267,11 @@ def download(
     from medseg.cases.download import download_task
 
     typer.echo(download_task(task, folder))
+
+
+def _listed(names: str | None) -> list[str] | None:
+    """Names with commas between them."""
+    return None if names is None else [name.strip() for name in names.split(",") if name.strip()]
 
 
 def _say_where(folder: Path) -> None:

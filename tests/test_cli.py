@@ -85,7 +85,8 @@ def test_score(medseg, folder, tmp_path, save):
     assert printed.splitlines()[1].split()[:3] == ["liver", "Dice", "0.667"] and printed.endswith(f"\n{out}\n")
     assert notes.startswith(f"3 cases: predictions from {predictions}")
     assert {path.name for path in out.iterdir()} == {
-        "baselines.csv", "cases.csv", "figures", "summary.csv", "summary.md", "summary.tex"}  # fmt: skip
+        "baselines.csv", "cases.csv", "confusion.csv", "figures", "summary.csv", "summary.md",
+        "summary.tex"}  # fmt: skip
     rows = (out / "cases.csv").read_text().splitlines()
     assert rows[0].startswith("case,group,label,distance_unit,dice,hd,empties,") and rows[0].endswith(",location")
     assert rows[1].startswith("c0,c0,liver,mm,0.6666666666666666,1.0,,") and len(rows) == 4

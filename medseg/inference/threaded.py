@@ -64,7 +64,12 @@ def _splits(network: Callable[..., Any]) -> TypeGuard[torch.nn.Module]:
     """Whether each sample's output hangs on that sample alone."""
     if not isinstance(network, torch.nn.Module) or isinstance(network, torch.nn.parallel.DistributedDataParallel):
         return False
-    return not any(isinstance(part, (_BatchNorm, _DropoutNd)) and part.training for part in network.modules())
+    return not any(_mixes(part) for part in network.modules() if part.training)
+
+
+def _mixes(part: torch.nn.Module) -> bool:
+    """Whether a part that trains joins samples, or draws for one after the other; dropout of nothing draws nothing."""
+    return isinstance(part, _BatchNorm) or (isinstance(part, _DropoutNd) and part.p > 0)
 
 
 class _Shared(torch.autograd.Function):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import functools
 import importlib
 import inspect
 import pydoc
@@ -164,7 +165,13 @@ def _has(thing: Any, path: Sequence[str]) -> bool:
 
 
 def _located(component: Mapping[str, Any]) -> Any:
-    return pydoc.locate(ConfigComponent(dict(component)).resolve_module_name())
+    return _target(str(component["_target_"]))
+
+
+@functools.cache
+def _target(name: str) -> Any:
+    """MONAI looks a name up in hundredths of a second, and a configuration holds hundreds of them."""
+    return pydoc.locate(ConfigComponent({"_target_": name}).resolve_module_name())
 
 
 def _parameters(component: Mapping[str, Any]) -> set[str]:

@@ -34,12 +34,17 @@ def parse_overrides(arguments: Sequence[str]) -> dict[str, Any]:
 
 def command_line(files: Sequence[Path], overrides: Mapping[str, Any]) -> str:
     """The exact `python -m monai.bundle run` command that does the same."""
+    return " ".join(_quoted(word) for word in command_words(files, overrides))
+
+
+def command_words(files: Sequence[Path], overrides: Mapping[str, Any]) -> list[str]:
+    """The words of that command, without a shell's quotes."""
     paths = [str(path) for path in files]
     config = paths[0] if len(paths) == 1 else repr(paths)
     words = ["python", "-m", "monai.bundle", "run", "--config_file", config]
     for key, value in overrides.items():
         words += [f"--{key}", "$None" if value is None else str(value)]
-    return " ".join(_quoted(word) for word in words)
+    return words
 
 
 def _quoted(word: str) -> str:

@@ -4,6 +4,7 @@ import csv
 
 import pytest
 import torch
+from monai.bundle import verify_net_in_out
 from runs import run
 
 from medseg.cases import list_images
@@ -28,6 +29,11 @@ def test_trains_evaluates_infers(bundle, method, phantoms, tmp_path):
     log = rows(folder / "log.csv")
     assert len(log) == 1 and float(log[0]["loss"]) > 0 and 0 <= float(log[0]["val_mean_dice"]) <= 1
     assert torch.load(folder / "checkpoints" / "last.pt", weights_only=True)["epoch"] == 1
+
+    configs = folder / "bundle" / "configs"
+    verify_net_in_out(
+        "network_def", str(configs / "metadata.json"), str(configs / "inference.yaml"), device="cpu", n=4
+    )  # the method's network, at the sizes that are promised for it
 
     run(bundle, "evaluate", folder, data, method, subset="test")
     scored = rows(folder / "cases.csv")

@@ -55,6 +55,12 @@ def test_deltas_append_and_merge_in_every_order(bundle):
 
 
 @pytest.mark.parametrize("bundle", BUNDLES)
+def test_the_split_does_not_hang_on_the_seed_of_training(bundle):
+    cases = load(configs(bundle) / "train.yaml")["cases"]
+    assert cases["seed"] == "@split_seed" and "@seed" not in cases.values()
+
+
+@pytest.mark.parametrize("bundle", BUNDLES)
 def test_preflight_passes_for_every_workflow_and_method(bundle):
     root = find_bundle(bundle)
     for method in (None, *methods(root)):

@@ -99,6 +99,13 @@ def test_samples_that_hang_together_stay_together(part):
     assert network.seen[0] == 3 and sorted(network.seen[1:]) == [1, 2]
 
 
+def test_dropout_of_nothing_is_no_dropout():
+    """Transformers hold such, where their configuration drops nothing."""
+    network = Counted(torch.nn.Dropout(0.0))
+    SHARED(INPUTS, network)
+    assert sorted(network.seen) == [1, 2]
+
+
 def test_one_sample_or_float32_or_one_thread_is_not_shared():
     network = Counted()
     SHARED(INPUTS[:1], network)

@@ -74,7 +74,8 @@ def terminal_lines(found: Comparison, published: Sequence[PublishedRow]) -> list
         pairs = found.pairs[metric, found.labels[0]]
         compared = [
             [paired[pair.a], paired[pair.b], difference_text(pair.found.mean, metric),
-             interval_text(pair.found.interval, metric), str(pair.found.n), p_text(pair.p_holm), VERDICTS[pair.different]]
+             interval_text(pair.found.interval, metric), str(pair.found.n), p_text(pair.p_holm),
+             VERDICTS[pair.different]]
             for pair in pairs
         ]  # fmt: skip
         what = shorten(f"{title(metric, found.data.unit)}, {plain(label_text(found.labels[0]))}", 90)

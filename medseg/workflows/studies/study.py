@@ -1,0 +1,170 @@
+"""`medseg study`: train and evaluate a task's methods in turn, each with several seeds, then compare them."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from medseg.errors import Fault, TrainingError, UsageError
+from medseg.settings import choice, whole_number
+from medseg.workflows.bundles import find_bundle
+from medseg.workflows.run import checked_path
+from medseg.workflows.studies.child import ended_by_signals
+from medseg.workflows.studies.first_look import FirstLook, look_first
+from medseg.workflows.studies.study_file import (
+    EQUAL,
+    LENGTHS,
+    OWN,
+    chosen_budget,
+    chosen_methods,
+    read_study_file,
+    refuse_settings,
+)
+from medseg.workflows.studies.study_runs import Conductor, Run, Say, Study
+from medseg.workflows.studies.study_state import StudyState, locked, refuse_foreign
+
+
+def run_study(
+    bundle: str,
+    data: str | Path,
+    out: str | Path | None = None,
+    budget: str = "hours",
+    seeds: int = 3,
+    methods: Sequence[str] | None = None,
+    equal: str | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    say: Say | None = None,
+) -> list[str]:
+    """Train and evaluate the methods that a bundle's ``study.yaml`` names, and compare them.
+
+    Runs go to ``<out>/<method>/seed<k>``, all first seeds before all second ones, so that a study that is stopped early
+    is balanced. Each is a child process; what is done is not done again, and a run that was killed goes on from its
+    last checkpoint. ``<out>/study.json`` says what the study is and what each run used; ``<out>/logs`` holds what each
+    printed.
+
+    Args:
+        bundle: a bundle's name or folder.
+        data: the data folder.
+        out: the study's folder; ``studies/<bundle>`` where it is None.
+        budget: one of the file's.
+        seeds: how many runs a method.
+        methods: some of the file's; None takes all.
+        equal: ``updates`` or ``time``; None takes the file's, else ``time`` for a budget in minutes.
+        overrides: settings of every run, above those of the budget.
+        say: takes progress, line by line; None prints it to stderr.
+
+    Returns:
+        What to show at the end: the comparison's lines, and what each method used.
+
+    Raises:
+        UsageError, DataError: what `read_study_file`, `look_first` and `StudyState` refuse, before any run.
+        TrainingError: E803, runs that failed, each with its reason and log; the others are done and compared.
+    """
+    root = find_bundle(bundle).absolute()
+    file = read_study_file(root)
+    settings = with_budget(chosen_budget(file, budget), overrides or {})
+    place = out or Path("studies") / root.name
+    study = Study(
+        bundle=root,
+        data=Path(checked_path("--data", data)),
+        out=Path(checked_path("--out", place)),
+        methods=chosen_methods(file, methods),
+        seeds=whole_number("seeds", seeds),
+        settings=settings,
+        equal=choice("equal", equal or file.equal or natural(settings), EQUAL),
+        published=file.path if file.published else None,
+    )
+    return carry_out(study, say or to_stderr)
+
+
+def with_budget(budget: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """A budget's settings with others above them; ``epochs`` takes the place of ``minutes``, or the other way round."""
+    refuse_settings("key=value", overrides, OWN)
+    replaced = any(overrides.get(name) is not None for name in LENGTHS)
+    return {name: value for name, value in budget.items() if not (replaced and name in LENGTHS)} | dict(overrides)
+
+
+def natural(settings: Mapping[str, Any]) -> str:
+    """What is equal where nobody says it."""
+    return "updates" if settings.get("minutes") is None else "time"
+
+
+def to_stderr(line: str) -> None:
+    """Progress is no result: it goes beside what the command prints."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def carry_out(study: Study, say: Say) -> list[str]:
+    """Do all that is not done yet of a study, and compare; see `run_study`."""
+    if study.equal == "time" and study.settings.get("minutes") is None:
+        fix = "choose a budget in minutes, set minutes=…, or ask for equal updates"
+        raise UsageError(Fault("E903", "equal time needs a budget in minutes", fix, found=str(dict(study.settings))))
+    refuse_foreign(study.out)
+    say(f"checking {len(study.methods)} configurations and the data")
+    look = look_first(study.bundle, str(study.data), study.methods, study.settings)
+    runs = [Run(method, seed) for seed in range(study.seeds) for method in study.methods]
+    with ended_by_signals(), locked(study.out, say) as lock:
+        state = StudyState(study.out, _described(study, look))
+        state.save()
+        say(f"{', '.join(f'{n} {subset}' for subset, n in look.cases.items())} cases, {len(runs)} runs in {study.out}")
+        try:
+            failures = Conductor(study, look, state, say, lock).conduct(runs)
+            done = [run for run in runs if run not in failures]
+            lines = [*_used(done, state), *_compare(study, done)]
+        except SystemExit:
+            say(f"stopped; the same command goes on with the study in {study.out}")
+            raise
+    if failures:
+        for line in lines:
+            say(line)
+        fix = "see its log; the same command does again what failed, and nothing else"
+        raise TrainingError(*(Fault("E803", f"{run.name} failed: {reason}", fix, file=study.out / run.log)
+                              for run, reason in failures.items()))  # fmt: skip
+    return lines
+
+
+def _described(study: Study, look: FirstLook) -> dict[str, Any]:
+    """What ``study.json`` says of the study, in JSON's own types."""
+    methods = {
+        method.name: {
+            "delta": method.delta,
+            "settings": dict(method.settings),
+            "configuration": look.configurations[method.name],
+        }
+        for method in study.methods
+    }
+    content = {"bundle": study.bundle.name, "data": str(study.data), "cases": dict(look.cases), "split": look.split,
+               "equal": study.equal, "settings": dict(study.settings), "methods": methods,
+               "seeds": list(range(study.seeds))}  # fmt: skip
+    return dict(json.loads(json.dumps(content, default=str)))
+
+
+def _used(done: Sequence[Run], state: StudyState) -> list[str]:
+    """A line a method: runs, updates and minutes of training each, parameters."""
+    lines = []
+    for name in dict.fromkeys(run.method.name for run in done):
+        facts = [state.content["runs"][run.name] for run in done if run.method.name == name]
+        updates = sorted({each["updates"] for each in facts})
+        each = f"{updates[0]} to {updates[-1]}" if len(updates) > 1 else str(updates[0])
+        minutes = statistics.mean(each["train_seconds"] for each in facts) / 60
+        millions = facts[0]["parameters"] / 1e6
+        runs_of = "1 run of" if len(facts) == 1 else f"{len(facts)} runs of"
+        lines.append(f"{name}: {runs_of} {each} updates, {minutes:.1f} minutes of training each, "
+                     f"{millions:.1f} M parameters")  # fmt: skip
+    return lines
+
+
+def _compare(study: Study, done: Sequence[Run]) -> list[str]:
+    """Tables, figures and the page of what is done."""
+    from medseg.reports.comparison.write import write_comparison
+
+    folders: dict[str, list[Path]] = {}
+    for run in done:
+        folders.setdefault(run.method.name, []).append(study.out / run.name)
+    if len(folders) < 2:
+        return [f"nothing to compare: {'one method is' if folders else 'no method is'} done"]
+    return write_comparison(folders, study.out, study.published)

@@ -1,0 +1,1 @@
+from studies import start  # noqa: F401

@@ -1,0 +1,241 @@
+"""The order of a study's runs, what is skipped, what is refused, and how it ends. Its child processes are stand-ins."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from studies import calls, conduct, stand_in
+
+from medseg.errors import DataError, MedsegError, TrainingError, UsageError
+from medseg.reports import comparison
+from medseg.workflows import study, study_state
+from medseg.workflows.studies.study import run_study
+
+COMPARE = study._compare
+CALLED = """
+import json, sys
+sys.path.insert(0, sys.argv[1])
+import studies
+studies.stand_in(setattr)
+studies.study.run_study(sys.argv[2], sys.argv[3], sys.argv[4], "tiny", 1)
+"""
+
+
+def announced(said):
+    return [line.split(": ", 1)[1].split(",")[0] for line in said if line.startswith("run ")]
+
+
+def test_all_first_seeds_come_before_all_second_ones(start, tmp_path):
+    lines, said = start(seeds=2)
+    order = ["plain/seed0", "wide/seed0", "deep/seed0", "plain/seed1", "wide/seed1", "deep/seed1"]
+    assert announced(said) == order
+    assert lines[-1] == "compared " + " ".join(order)
+    assert "plain: 2 runs of 8 updates, 0.5 minutes of training each, 1.5 M parameters" in lines
+    assert calls(tmp_path, "deep/seed1") == ["train 2 None 1", "evaluate 2 None 1"]
+    assert "train seed0 resume=True" in (tmp_path / "out" / "logs" / "wide-seed0.log").read_text()
+    content = json.loads((tmp_path / "out" / "study.json").read_text())
+    run = content["runs"]["wide/seed1"]
+    assert run["done"] and run["updates"] == 8 and content["seeds"] == [0, 1]
+    for workflow in ("train", "evaluate"):
+        assert run[workflow].startswith("python -m monai.bundle run --config_file") and "--seed 1" in run[workflow]
+        assert "--learning_rate 0.1" in run[workflow] and "  " + run[workflow] not in said and run[workflow] in said
+
+
+def test_what_is_done_is_not_done_again(start, tmp_path):
+    first, _ = start()
+    second, said = start()
+    assert second == first and [line.endswith("is done") for line in said if line.startswith("run ")] == [True] * 3
+    assert calls(tmp_path, "wide/seed0") == ["train 2 None 0", "evaluate 2 None 0"]
+    (tmp_path / "out" / "wide" / "seed0" / "cases.csv").unlink()
+    start()
+    assert calls(tmp_path, "wide/seed0") == ["train 2 None 0", "evaluate 2 None 0", "evaluate 2 None 0"]
+
+
+def test_a_second_start_may_add_methods_and_seeds(start, tmp_path):
+    start(methods=["deep"])
+    start(seeds=2)
+    assert calls(tmp_path, "deep/seed0") == ["train 2 None 0", "evaluate 2 None 0"]
+    assert len(calls(tmp_path, "plain/seed1")) == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [({"seeds": 1}, r"another seeds; expected \[0, 1\]; found \[0\]"),
+     ({"methods": ["plain", "deep"]}, "another method wide; expected it; found this start leaves it out"),
+     ({"budget": "hours", "equal": "updates"}, r"another settings; expected {'epochs': 2}; found {'minutes': 10}"),
+     ({"overrides": {"held_out": 0.5}}, "another settings")],
+)  # fmt: skip
+def test_a_second_start_of_another_study_is_refused(start, tmp_path, options, words):
+    start(seeds=2)
+    before = (tmp_path / "out" / "study.json").read_bytes()
+    with pytest.raises(DataError, match=rf"E503.*{words}"):
+        start(**{"seeds": 2} | options)
+    assert (tmp_path / "out" / "study.json").read_bytes() == before
+
+
+def test_other_cases_are_another_study_and_a_moved_folder_is_not(start, tmp_path):
+    start()
+    (tmp_path / "data").rename(tmp_path / "moved")
+    (tmp_path / "data").symlink_to(tmp_path / "moved")
+    start()
+    (tmp_path / "data" / "split").write_text("another")
+    with pytest.raises(DataError, match="another split; expected as it was; found another"):
+        start()
+
+
+def test_a_run_that_fails_stops_no_other(start, tmp_path):
+    conduct(tmp_path, wide_seed0="fail in train", deep_seed1="fail in evaluate")
+    said = []
+    with pytest.raises(TrainingError) as failed:
+        run_study(str(tmp_path / "bundle"), tmp_path / "data", tmp_path / "out", "tiny", 2, say=said.append)
+    assert failed.value.exit_code == 1 and len(failed.value.faults) == 2
+    for fault, run in zip(failed.value.faults, ("wide/seed0", "deep/seed1"), strict=True):
+        assert f"{run} failed: [E801] the loss is not finite" in fault.what and "exit code 1" in fault.what
+        assert fault.file == tmp_path / "out" / "logs" / f"{run.replace('/', '-')}.log" and fault.file.is_file()
+    assert said[-1] == "compared plain/seed0 deep/seed0 plain/seed1 wide/seed1"
+    conduct(tmp_path)
+    lines, _ = start(seeds=2)
+    assert lines[-1].count("seed") == 6 and calls(tmp_path, "plain/seed1") == ["train 2 None 1", "evaluate 2 None 1"]
+    assert calls(tmp_path, "deep/seed1") == ["train 2 None 1", "evaluate 2 None 1"]  # trained before already
+
+
+def test_equal_time_gives_every_run_the_minutes(start, tmp_path):
+    _, said = start("hours")
+    assert [calls(tmp_path, f"{name}/seed0")[0] for name in ("plain", "wide", "deep")] == ["train None 10 0"] * 3
+    assert any(line == "run 1 of 3: plain/seed0, about 30 min left" for line in said)
+
+
+def test_equal_updates_are_those_that_the_minutes_give_the_first_run(start, tmp_path, monkeypatch):
+    """28 updates: 7 epochs of 4 steps; 14 epochs of 2 steps."""
+    stand_in(monkeypatch.setattr, {"deep": 2})
+    start("hours", equal="updates")
+    assert [calls(tmp_path, f"{name}/seed0")[0] for name in ("plain", "wide", "deep")] == [
+        "train None 10 0", "train 7 None 0", "train 14 None 0"]  # fmt: skip
+    assert json.loads((tmp_path / "out" / "study.json").read_text())["updates"] == 28
+
+
+def test_equal_updates_of_epochs_hang_on_no_run(start, tmp_path):
+    conduct(tmp_path, plain_seed0="fail in train")
+    with pytest.raises(TrainingError) as failed:
+        start()
+    assert len(failed.value.faults) == 1 and calls(tmp_path, "deep/seed0")[0] == "train 2 None 0"
+
+
+def test_without_its_first_run_equal_updates_are_not_known(start, tmp_path):
+    conduct(tmp_path, plain_seed0="fail in train")
+    with pytest.raises(TrainingError) as failed:
+        start("hours", equal="updates")
+    assert [("E801" in fault.what, "planned by the first run" in fault.what) for fault in failed.value.faults] == [
+        (True, False), (False, True), (False, True)]  # fmt: skip
+
+
+def test_epochs_take_the_place_of_minutes(start, tmp_path):
+    start("hours", overrides={"epochs": 3})
+    assert calls(tmp_path, "plain/seed0")[0] == "train 3 None 0"
+
+
+def test_the_runs_that_are_done_are_what_is_compared(start, tmp_path, monkeypatch):
+    given = []
+    monkeypatch.setattr(study, "_compare", COMPARE)
+    monkeypatch.setattr(comparison, "write_comparison", lambda *arguments: given.append(arguments) or ["a table"])
+    assert start(methods=["wide"])[0][-1] == "nothing to compare: one method is done"
+    conduct(tmp_path, wide_seed1="fail in train")
+    with pytest.raises(TrainingError):
+        start(seeds=2)
+    out = tmp_path / "out"
+    folders = {name: [out / name / "seed0", out / name / "seed1"] for name in ("plain", "deep")}
+    assert given == [
+        ({"plain": folders["plain"], "wide": [out / "wide" / "seed0"], "deep": folders["deep"]}, out, None)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [({"budget": "huge"}, "no such budget"), ({"methods": ["wid"]}, "did you mean 'wide'"), ({"seeds": 0}, "seeds"),
+     ({"equal": "money"}, "updates, time"), ({"equal": "time"}, "equal time needs a budget in minutes"),
+     ({"overrides": {"seed": 3}}, "key=value: the study sets this for every run; found seed"),
+     ({"overrides": {"output_dir": "x"}}, "output_dir")],
+)  # fmt: skip
+def test_what_makes_no_sense_is_refused_before_anything_is_written(start, tmp_path, options, words):
+    with pytest.raises(UsageError, match=words):
+        start(**options)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_of_something_else_is_left_alone(start, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "thesis.tex").write_text("")
+    with pytest.raises(DataError, match=r"E503.*found thesis.tex"):
+        start()
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["thesis.tex"]
+
+
+def test_two_studies_at_once_are_refused(start, tmp_path, monkeypatch):
+    monkeypatch.setattr(study_state, "PATIENCE_SECONDS", 0.3)
+    said = []
+    with study_state.locked(tmp_path / "out", said.append), pytest.raises(MedsegError, match="E707"):
+        start()
+    assert said == []
+
+
+def test_a_log_that_cannot_be_written_ends_the_study(start, tmp_path):
+    start(methods=["plain"])
+    (tmp_path / "out" / "logs").rename(tmp_path / "logs")
+    (tmp_path / "out" / "logs").write_text("a file in the folder's place")
+    with pytest.raises(MedsegError, match=r"E701.*logs"):
+        start()
+
+
+def in_process(folder):
+    """The study in a process of its own, once its second run waits."""
+    process = subprocess.Popen([sys.executable, "-c", CALLED, str(Path(__file__).parents[1]), str(folder / "bundle"),
+                                str(folder / "data"), str(folder / "out")], stderr=subprocess.PIPE)  # fmt: skip
+    until((folder / "out" / "wide" / "seed0" / "pid").exists)
+    time.sleep(0.1)
+    return process, int((folder / "out" / "wide" / "seed0" / "pid").read_text())
+
+
+def until(holds):
+    end = time.monotonic() + 100
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def lives(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="PR_SET_PDEATHSIG is Linux'")
+def test_a_killed_study_leaves_no_child_behind_and_goes_on(start, tmp_path):
+    conduct(tmp_path, wide_seed0="wait in train")
+    process, child = in_process(tmp_path)
+    process.kill()
+    process.wait()
+    process.stderr.close()
+    until(lambda: not lives(child))
+    assert not (tmp_path / "out" / "wide" / "seed0" / "goodbye").exists()
+    conduct(tmp_path)
+    lines, _ = start()
+    assert lines[-1] == "compared plain/seed0 wide/seed0 deep/seed0"
+    assert len(calls(tmp_path, "plain/seed0")) == 2 and len(calls(tmp_path, "wide/seed0")) == 3
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_stopped_study_lets_its_child_write_a_checkpoint(start, tmp_path, number, code):
+    conduct(tmp_path, wide_seed0="wait in train")
+    process, child = in_process(tmp_path)
+    process.send_signal(number)
+    said = process.communicate(timeout=100)[1].decode()
+    assert process.returncode == code and "the same command goes on with the study" in said
+    assert "stopped by SIGTERM" in said and (tmp_path / "out" / "wide" / "seed0" / "goodbye").exists()
+    with pytest.raises(ProcessLookupError):
+        os.kill(child, 0)
