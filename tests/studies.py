@@ -51,9 +51,9 @@ def start(tmp_path, monkeypatch):
     conduct(tmp_path)
     stand_in(monkeypatch.setattr)
 
-    def call(budget="tiny", seeds=1, **options):
+    def call(budget="tiny", seeds=1, out=tmp_path / "out", **options):
         said = []
-        lines = study.run_study(str(tmp_path / "bundle"), tmp_path / "data", tmp_path / "out", budget, seeds,
+        lines = study.run_study(str(tmp_path / "bundle"), tmp_path / "data", out, budget, seeds,
                           say=said.append, **options)  # fmt: skip
         return lines, said
 

@@ -60,7 +60,8 @@ def config_files(bundle: Path, workflow: str, method: str | None = None) -> list
         raise UsageError(Fault("E901", "no such workflow", fix, found=workflow))
     if method is not None and method not in methods(bundle):
         known = methods(bundle)
-        fix = f"choose one of {', '.join(known)}{suggestion(method, known)}" if known else "leave --method out"
+        others = f"choose one of {', '.join(known)}, or " if known else ""
+        fix = f"{others}leave --method out for the bundle's default{suggestion(method, known)}"
         raise UsageError(Fault("E901", "no such method in this bundle", fix, found=method, file=bundle / "configs"))
     if method is not None and workflow == "infer":
         fix = f"apply the bundle that the method's run left: medseg run <run>/bundle infer (not {bundle.name})"

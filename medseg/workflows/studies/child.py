@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -18,7 +19,10 @@ from medseg.errors import Fault, MedsegError
 
 PR_SET_PDEATHSIG = 1  # of Linux' prctl(2)
 GRACE_SECONDS = 120.0  # for a training that writes a checkpoint, at the latest after a validation
-TAIL = 40  # lines that are searched for the reason of a failure
+TAIL = 200  # lines that are searched for the reason of a failure
+ERROR = re.compile(
+    r"[\w.]*(Error|Exception|Interrupt)(:|$)"
+)  # the last line of a traceback; a chain begins with its root
 QUIET = "ignore:parsing config_file"  # MONAI's warning of every configuration, as `medseg run` leaves it out
 
 
@@ -36,7 +40,8 @@ def run_child(words: Sequence[str], log: Path, show: Callable[[str], None], keep
         keep_open: a file descriptor that the command shares, such as that of a lock.
 
     Returns:
-        None where it exited with 0, else the reason: its last ``medseg:`` message or its last line.
+        None where it exited with 0, else the reason: its last ``medseg:`` message, or the error at the root of its
+        traceback, or its last line; where it was killed, by what.
 
     Raises:
         MedsegError: E701, the file cannot be written.
@@ -144,8 +149,15 @@ def _unwritable(log: Path, error: OSError) -> MedsegError:
 
 
 def _reason(tail: Sequence[str], code: int) -> str:
+    """Our own message, or the error at the root of Python's; of a process that was killed, by what."""
     ours = [line for line in tail if line.startswith("medseg: ")]
+    errors = [line for line in tail if ERROR.match(line)]
     said = [line.strip() for line in tail if line.strip()]
-    last = ours[-1].removeprefix("medseg: ") if ours else said[-1] if said else "it said nothing"
-    ended = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-    return f"{last} ({ended})"
+    if ours:
+        last = ours[-1].removeprefix("medseg: ")
+    elif code < 0:
+        name = signal.Signals(-code).name
+        return f"ended by {name}{' (out of memory?)' if name == 'SIGKILL' else ''}"
+    else:
+        last = errors[0].strip() if errors else said[-1] if said else "it said nothing"
+    return f"{last} ({f'signal {signal.Signals(-code).name}' if code < 0 else f'exit code {code}'})"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import statistics
 import sys
 from collections.abc import Mapping, Sequence
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from medseg.errors import Fault, TrainingError, UsageError
-from medseg.settings import choice, whole_number
+from medseg.settings import choice, number, whole_number
 from medseg.workflows.bundles import find_bundle
 from medseg.workflows.run import checked_path
 from medseg.workflows.studies.child import ended_by_signals
@@ -103,8 +104,11 @@ def carry_out(study: Study, say: Say) -> list[str]:
     if study.equal == "time" and study.settings.get("minutes") is None:
         fix = "choose a budget in minutes, set minutes=…, or ask for equal updates"
         raise UsageError(Fault("E903", "equal time needs a budget in minutes", fix, found=str(dict(study.settings))))
-    refuse_foreign(study.out)
-    say(f"checking {len(study.methods)} configurations and the data")
+    for settings in (study.settings, *(method.settings for method in study.methods)):
+        _check_length(settings)
+    refuse_foreign(study.out, study.data)
+    several = "1 configuration" if len(study.methods) == 1 else f"{len(study.methods)} configurations"
+    say(f"checking {several} and the data")
     look = look_first(study.bundle, str(study.data), study.methods, study.settings)
     runs = [Run(method, seed) for seed in range(study.seeds) for method in study.methods]
     with ended_by_signals(), locked(study.out, say) as lock:
@@ -125,6 +129,14 @@ def carry_out(study: Study, say: Say) -> list[str]:
         raise TrainingError(*(Fault("E803", f"{run.name} failed: {reason}", fix, file=study.out / run.log)
                               for run, reason in failures.items()))  # fmt: skip
     return lines
+
+
+def _check_length(settings: Mapping[str, Any]) -> None:
+    """Refuse what a run would refuse, before anything is written."""
+    if settings.get("epochs") is not None:
+        whole_number("epochs", settings["epochs"])
+    if settings.get("minutes") is not None:
+        number("minutes", settings["minutes"], 0.0, math.inf)
 
 
 def _described(study: Study, look: FirstLook) -> dict[str, Any]:

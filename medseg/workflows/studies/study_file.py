@@ -109,9 +109,11 @@ def chosen_methods(file: StudyFile, names: Sequence[str] | None) -> list[Method]
     """The methods of these names, in the file's order; all of them where `names` is None.
 
     Raises:
-        UsageError: E901, there is none of a name.
+        UsageError: E901, there is none of a name, or no name.
     """
     known = [method.name for method in file.methods]
+    if names is not None and not names:
+        raise UsageError(Fault("E901", "no method is named", f"choose from {', '.join(known)}", file=file.path))
     for name in names or ():
         if name not in known:
             fix = f"choose from {', '.join(known)}{suggestion(name, known)}"

@@ -40,6 +40,8 @@ class StudyState:
         self.content: dict[str, Any] = {**settings, "updates": None, "runs": {}}
         if self.path.exists():
             before = files.read_json(self.path)
+            if not any((path / run / "record.json").exists() for run in before.get("runs") or {}):
+                return  # no run of it began
             _refuse_other(before, settings, self.path)
             self.content |= {"updates": before.get("updates"), "runs": before.get("runs") or {}}
 
@@ -53,13 +55,17 @@ class StudyState:
         self.save()
 
 
-def refuse_foreign(path: Path) -> None:
-    """Refuse a folder that holds files, but no study; nothing is written.
+def refuse_foreign(path: Path, data: Path) -> None:
+    """Refuse a folder that holds files, but no study, or lies in the data; nothing is written.
 
     Raises:
         MedsegError: E701, the folder cannot be written.
-        DataError: E503, it holds something else.
+        DataError: E503, it holds something else, or is no folder.
     """
+    if path.exists() and not path.is_dir():
+        raise DataError(Fault("E503", "a file is in the way", "choose a new folder", "a folder", file=path))
+    if path.resolve().is_relative_to(data.resolve()):
+        raise DataError(Fault("E503", "the folder lies in the data", "choose one elsewhere", file=path))
     files.try_folder(path)
     held = sorted(each.name for each in path.iterdir()) if path.is_dir() else []
     if NAME not in held and held not in ([], [LOCK]):
@@ -113,18 +119,16 @@ def _refuse_other(before: Mapping[str, Any], settings: Mapping[str, Any], path: 
             faults.append((name, before.get(name), settings[name]))
     methods, seeds = before.get("methods") or {}, before.get("seeds") or []
     for name, method in methods.items():
-        if settings["methods"].get(name) != method:
-            faults.append((f"method {name}", *_differing(method, settings["methods"].get(name))))
+        new = settings["methods"].get(name)
+        if new is None:
+            faults.append((f"choice of methods ({name} is left out)", name, "not named"))
+        elif any(method.get(key) != new[key] for key in ("delta", "settings")):
+            faults.append((f"method {name}", *({key: each.get(key) for key in ("delta", "settings")}
+                                               for each in (method, new))))  # fmt: skip
+        elif method != new and not faults:  # the study's own settings are in it, too
+            faults.append((f"configuration of {name}", "the bundle's files as they were", "changed files"))
     if not set(seeds) <= set(settings["seeds"]):
-        faults.append(("seeds", seeds, settings["seeds"]))
+        faults.append(("number of seeds", len(seeds), len(settings["seeds"])))
     if faults:
         what = "the folder holds a study with another"
         raise DataError(*(Fault("E503", f"{what} {name}", fix, str(old), str(new), path) for name, old, new in faults))
-
-
-def _differing(old: Mapping[str, Any], new: Mapping[str, Any] | None) -> tuple[Any, Any]:
-    """What of a method is another; all of it where it is not there."""
-    if new is None:
-        return "it", "this start leaves it out"
-    keys = [key for key in old if old[key] != new.get(key)]
-    return {key: old[key] for key in keys}, {key: new.get(key) for key in keys}

@@ -127,8 +127,13 @@ def _keys(words: Sequence[str]) -> dict[str, str]:
 
 def _name(settings: Mapping[str, Any]) -> str:
     """``learning_rate=0.001,batch_size=2``, safe as a folder's name; a long one ends with a digest."""
-    text = ",".join(f"{key}={value}" for key, value in settings.items())
+    text = ",".join(f"{key}={_value(value)}" for key, value in settings.items())
     safe = re.sub(r"[^\w.,=+~-]+", "_", text.replace("::", ".").replace(" ", "")).strip("_")
     if len(safe) <= LONGEST:
         return safe
     return f"{safe[:LONGEST]}~{hashlib.blake2b(text.encode(), digest_size=4).hexdigest()}"
+
+
+def _value(value: Any) -> str:
+    """``32x48x40`` of a list."""
+    return "x".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)

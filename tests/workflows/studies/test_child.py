@@ -21,13 +21,22 @@ def test_what_it_prints_is_shown_and_kept(tmp_path):
     assert (tmp_path / "logs" / "a.log").read_text() == "to stdout\ntö stderr\nagain\n"
 
 
+TRACEBACK = """
+try:
+    raise TypeError("the root")
+except TypeError as error:
+    raise RuntimeError("above it\\nset a mode") from error
+"""
+
+
 @pytest.mark.parametrize(
     ("code", "reason"),
     [("import sys; sys.exit(3)", "it said nothing (exit code 3)"),
      ("raise ValueError('no')", "ValueError: no (exit code 1)"),
      ("print('medseg: [E701] disk full'); print('and more'); 1/0", "[E701] disk full (exit code 1)"),
      ("import os, signal; print('at work', flush=True); os.kill(os.getpid(), signal.SIGKILL)",
-      "at work (signal SIGKILL)")],
+      "ended by SIGKILL (out of memory?)"),
+     (TRACEBACK, "TypeError: the root (exit code 1)")],
 )  # fmt: skip
 def test_the_reason_of_a_failure_is_its_own_message(tmp_path, code, reason):
     assert child(code, tmp_path)[0] == reason

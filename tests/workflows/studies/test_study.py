@@ -12,8 +12,8 @@ import pytest
 from studies import calls, conduct, stand_in
 
 from medseg.errors import DataError, MedsegError, TrainingError, UsageError
-from medseg.reports import comparison
-from medseg.workflows import study, study_state
+from medseg.reports.comparison import write
+from medseg.workflows.studies import study, study_state
 from medseg.workflows.studies.study import run_study
 
 COMPARE = study._compare
@@ -65,8 +65,8 @@ def test_a_second_start_may_add_methods_and_seeds(start, tmp_path):
 
 @pytest.mark.parametrize(
     ("options", "words"),
-    [({"seeds": 1}, r"another seeds; expected \[0, 1\]; found \[0\]"),
-     ({"methods": ["plain", "deep"]}, "another method wide; expected it; found this start leaves it out"),
+    [({"seeds": 1}, "another number of seeds; expected 2; found 1"),
+     ({"methods": ["plain", "deep"]}, r"another choice of methods \(wide is left out\)"),
      ({"budget": "hours", "equal": "updates"}, r"another settings; expected {'epochs': 2}; found {'minutes': 10}"),
      ({"overrides": {"held_out": 0.5}}, "another settings")],
 )  # fmt: skip
@@ -76,6 +76,39 @@ def test_a_second_start_of_another_study_is_refused(start, tmp_path, options, wo
     with pytest.raises(DataError, match=rf"E503.*{words}"):
         start(**{"seeds": 2} | options)
     assert (tmp_path / "out" / "study.json").read_bytes() == before
+
+
+def test_one_changed_setting_is_one_finding(start):
+    start()
+    with pytest.raises(DataError) as refused:
+        start(overrides={"held_out": 0.5})
+    assert len(refused.value.faults) == 1
+
+
+def test_a_study_of_which_no_run_began_may_start_anew(start, tmp_path):
+    conduct(tmp_path, **{f"{name}_seed0": "fail in train" for name in ("plain", "wide", "deep")})
+    with pytest.raises(TrainingError):
+        start(overrides={"learning_rate": "abc"})
+    conduct(tmp_path)
+    start(overrides={"learning_rate": 0.1})
+    assert json.loads((tmp_path / "out" / "study.json").read_text())["settings"]["learning_rate"] == 0.1
+
+
+@pytest.mark.parametrize(
+    "setting", [{"epochs": 0}, {"epochs": 2.5}, {"epochs": True}, {"minutes": "abc"}, {"minutes": 0}]
+)
+def test_lengths_that_make_no_sense_are_refused_before_anything_is_written(start, tmp_path, setting):
+    with pytest.raises(UsageError, match="E903"):
+        start(overrides=setting)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_study_in_the_data_or_over_a_file_is_refused(start, tmp_path):
+    with pytest.raises(DataError, match=r"E503.*lies in the data"):
+        start(out=tmp_path / "data" / "inside")
+    (tmp_path / "taken").write_text("")
+    with pytest.raises(DataError, match=r"E503.*a file is in the way"):
+        start(out=tmp_path / "taken")
 
 
 def test_other_cases_are_another_study_and_a_moved_folder_is_not(start, tmp_path):
@@ -142,7 +175,7 @@ def test_epochs_take_the_place_of_minutes(start, tmp_path):
 def test_the_runs_that_are_done_are_what_is_compared(start, tmp_path, monkeypatch):
     given = []
     monkeypatch.setattr(study, "_compare", COMPARE)
-    monkeypatch.setattr(comparison, "write_comparison", lambda *arguments: given.append(arguments) or ["a table"])
+    monkeypatch.setattr(write, "write_comparison", lambda *arguments: given.append(arguments) or ["a table"])
     assert start(methods=["wide"])[0][-1] == "nothing to compare: one method is done"
     conduct(tmp_path, wide_seed1="fail in train")
     with pytest.raises(TrainingError):
@@ -193,17 +226,17 @@ def test_a_log_that_cannot_be_written_ends_the_study(start, tmp_path):
 
 def in_process(folder):
     """The study in a process of its own, once its second run waits."""
-    process = subprocess.Popen([sys.executable, "-c", CALLED, str(Path(__file__).parents[1]), str(folder / "bundle"),
+    process = subprocess.Popen([sys.executable, "-c", CALLED, str(Path(__file__).parents[2]), str(folder / "bundle"),
                                 str(folder / "data"), str(folder / "out")], stderr=subprocess.PIPE)  # fmt: skip
-    until((folder / "out" / "wide" / "seed0" / "pid").exists)
+    until((folder / "out" / "wide" / "seed0" / "pid").exists, process)
     time.sleep(0.1)
     return process, int((folder / "out" / "wide" / "seed0" / "pid").read_text())
 
 
-def until(holds):
+def until(holds, process=None):
     end = time.monotonic() + 100
     while not holds():
-        assert time.monotonic() < end
+        assert time.monotonic() < end and (process is None or process.poll() is None)
         time.sleep(0.02)
 
 

@@ -45,6 +45,8 @@ def test_what_a_study_names(bundle):
     assert chosen_budget(file, "hours") == {"minutes": 7.5}
     assert [method.name for method in chosen_methods(file, ["wide_slow", "default"])] == ["default", "wide_slow"]
     assert len(chosen_methods(file, None)) == 3
+    with pytest.raises(UsageError, match=r"E901.*no method is named"):
+        chosen_methods(file, [])
 
 
 @pytest.mark.parametrize(
