@@ -153,6 +153,8 @@ def _is_formula(value: str) -> bool:
 
 def _unwritable(path: Path, error: OSError) -> MedsegError:
     fix = "free some space, or choose a folder that you may write to; what stood there before is unchanged"
+    if isinstance(error, (FileExistsError, NotADirectoryError)):
+        fix = "choose another folder: there is a file of this name, or of one above it"
     return MedsegError(Fault("E701", f"cannot write: {error.strerror or error}", fix, file=path))
 
 

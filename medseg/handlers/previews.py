@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -17,11 +18,14 @@ from medseg.volumes import read_volume
 from medseg.volumes.overlay import draw_case
 from medseg.volumes.stack import make_stack, write_stack
 
+logger = logging.getLogger(__name__)
+
 
 class Previews:
     """Write ``<output_dir>/previews/<case>.png`` and ``.npz`` for the cases that an evaluator sees.
 
-    The one is a picture, the other the slices that pages scroll through (`medseg.volumes.stack`).
+    The one is a picture, the other the slices that pages scroll through (`medseg.volumes.stack`); a case that cannot be
+    shown so (it has more than 255 labels) has the picture alone, and the log says why.
 
     Args:
         labels: names and colours.
@@ -59,7 +63,12 @@ class Previews:
         image = read_volume(prediction.meta["filename_or_obj"])
         masks = {"reference": None if reference is None else _map(reference), "prediction": _map(prediction)}
         files.write_bytes(self.folder / f"{case}.png", draw_case(image, masks, self.labels, title=case))
-        write_stack(self.folder / f"{case}.npz", make_stack(image, masks, self.labels))
+        try:
+            stack = make_stack(image, masks, self.labels)
+        except ValueError as error:  # an evaluation goes on without
+            logger.warning("no slices of case %s for the report: %s", case, error)
+            return
+        write_stack(self.folder / f"{case}.npz", stack)
 
 
 def _map(tensor: torch.Tensor) -> npt.NDArray[np.int32]:

@@ -18,7 +18,7 @@ CONTOURS = "The prediction is solid, the reference dashed and lighter; drag on a
 NO_SCRIPT = "<noscript>Slices need scripts, which are off here; <code>previews</code> holds pictures.</noscript>"
 SLICES = (
     "Scroll over a plane for its other slices, or use its slider, or the arrow, page, home and end keys; click to move "
-    "the other planes there. The patient's right is on the viewer's left."
+    "the other planes there. Letters at the edges say which side of the patient is which."
 )
 SHOWN = ("dice", "hd95", "assd", "nsd", "reference_ml", "prediction_ml")  # of a case, where they are known
 SHORT = {"reference_ml": "ref. ml", "prediction_ml": "pred. ml"}
@@ -70,12 +70,13 @@ def _note(cases: int, run: RunFolder, pictures: CasePictures) -> str:
     if pictures.wide:
         sentences.append(SLICES)
     elif shown > len(pictures.viewers):
-        sentences.append("The patient's right is on the viewer's left; slices are those with most reference.")
+        sentences.append("Letters at the edges say which side is which; slices are those with most reference.")
     sentences += [f"<strong>{words}</strong>" for words in pictures.reduced]
     if shown < known:
+        kept = f"only the worst {shown} are shown" if shown else "none is shown"
         sentences.append(
-            f"<strong>{markup.count(known - shown, 'picture')} left out</strong> to keep the page small: only the "
-            f"worst {shown} are shown, all are in <code>previews</code>."
+            f"<strong>{markup.count(known - shown, 'picture')} left out</strong> to keep the page small: {kept}, all "
+            "are in <code>previews</code>."
         )
     if known < cases and "previews" not in run.missing:
         sentences.append(f"{markup.count(cases - known, 'case')} without a picture in <code>previews</code>.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw
 
 from medseg.labels import Labels
-from medseg.volumes.overlay import fullest_slices
+from medseg.volumes.overlay import PICTURE, PLANES, Plane, fullest_slices
 from medseg.volumes.slice_pixels import (
     LINE,
     SWATCH,
@@ -42,11 +43,13 @@ class Panel:
         pixels: uint8 (rows, columns, 3).
         labels: what its colours stand for.
         note: a few letters in its lower left corner.
+        plane: whose letters stand at its edges.
     """
 
     pixels: Pixels
     labels: Labels
     note: str = ""
+    plane: Plane = PICTURE
 
 
 def fullest_slice(stack: Stack, masks: Sequence[str] = ("reference", "prediction")) -> Place:
@@ -81,7 +84,8 @@ def slice_panel(
 ) -> Panel:
     """A slice with one mask filled thinly and one outlined (both may be the same; one that is not there is not drawn).
 
-    Volumes are shown as radiologists see them (the patient's right at the left), pictures as they are. Intensities are
+    Volumes are shown as radiologists see them, with letters at the edges (of an axial slice the patient's right is at
+    the left), pictures as they are. Intensities are
     windowed from the 1st to the 99th percentile of the whole stack.
 
     Args:
@@ -103,7 +107,8 @@ def slice_panel(
     for name, parts in ((filled, {"outline": filled == outlined}), (outlined, {"fill": False})):
         if name in stack.masks:
             pixels = with_labels(pixels, _seen(stack, stack.masks[name], axis, index), stack.labels, **parts)
-    return Panel(pixels, stack.labels, note)
+    plane = PICTURE if stack.unit == "px" else next(plane for plane in PLANES if plane.axis == axis)
+    return Panel(pixels, stack.labels, note, plane)
 
 
 def draw_panels(rows: Sequence[tuple[str, Sequence[tuple[str, Panel | None]]]]) -> bytes:
@@ -177,7 +182,11 @@ def _paste(canvas: Image.Image, draw: ImageDraw.ImageDraw, panel: Panel | None, 
     rows, columns = panel.pixels.shape[:2]
     canvas.paste(Image.fromarray(panel.pixels), (left + (PANEL_PIXELS - columns) // 2, top + (height - rows) // 2))
     note = _fitting(panel.note, PANEL_PIXELS - 2 * GAP)
-    draw.text((left + GAP, top + height - GAP), note, WHITE, font(TEXT), anchor="ls", stroke_width=2, stroke_fill=0)
+    write = functools.partial(draw.text, fill=WHITE, font=font(TEXT), stroke_width=2, stroke_fill=0)
+    write((left + GAP, top + height - GAP), note, anchor="ls")
+    write((left + GAP, top + height // 2), panel.plane.left, anchor="lm")
+    write((left + PANEL_PIXELS - GAP, top + height // 2), panel.plane.right, anchor="rm")
+    write((left + PANEL_PIXELS // 2, top + GAP), panel.plane.top, anchor="ma")
 
 
 def _legend(

@@ -9,7 +9,7 @@ from math import prod
 
 from medseg.reports import markup
 from medseg.reports.run_folder import RunFolder
-from medseg.reports.viewer import draw_viewer
+from medseg.reports.viewer import QUALITIES, draw_viewer
 from medseg.volumes.stack import read_stack
 
 POSTERS = 0.15  # of the budget, for what is shown where scripts do not run
@@ -58,7 +58,8 @@ def take_pictures(run: RunFolder, names: Sequence[str], labels: Sequence[str], b
         if name in run.stacks:
             share = left / (len(times) - number) / occurs
             viewer = draw_viewer(read_stack(run.stacks[name]), name, labels, share, ratio)
-            html, ratio = viewer.html, len(viewer.html) / prod(viewer.size)
+            html = viewer.html
+            ratio = len(html) / prod(viewer.size) if viewer.quality == QUALITIES[-1] else ratio
         else:
             html = _preview(run, name)
         if len(html) * occurs > left:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from medseg.reports.case_panels import Panel, draw_panels, fullest_slice, slice_
 from medseg.reports.description import Description, Step
 from medseg.reports.figure_style import MUTED, SMALL, as_png, colour, name_text, new_figure, titled
 from medseg.reports.theme import CSS
+from medseg.volumes.overlay import PICTURE
 from medseg.volumes.slice_pixels import intensity_window
 from medseg.volumes.stack import make_stack
 from medseg.volumes.volume import Volume
@@ -194,7 +196,9 @@ def _panel(
     shown = np.stack([_coded(channel, window) for channel in channels])
     volume = Volume(shown if len(channels) > 1 else shown[0], grid)
     stack = make_stack(volume, {"label": None if label is None else label.astype(np.int32)}, labels)
-    return slice_panel(stack, fullest_slice(stack, ("label",)), None, "label" if outlined else None, note, (0.0, 255.0))
+    place, mask = fullest_slice(stack, ("label",)), "label" if outlined else None
+    panel = slice_panel(stack, place, None, mask, note, (0.0, 255.0))
+    return replace(panel, plane=PICTURE)  # no letters: steps may have turned or mirrored the patient
 
 
 def _coded(channel: npt.NDArray, window: Window | None) -> npt.NDArray[np.uint8]:

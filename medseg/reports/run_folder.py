@@ -26,6 +26,7 @@ WRITTEN_BY = {
     "config.yaml": "training",
     "previews": "evaluation",
 }
+SUBSETS = ("train", "validate", "test")  # of split.json
 LEADING_SUBSETS = ("test", "validate")  # a headline speaks of the first of these that was scored
 CASE_NUMBERS = tuple(METRICS)
 LOG_NUMBERS = ("epoch", "iteration", "loss", "learning_rate", "seconds")
@@ -82,15 +83,16 @@ def read_run(run_dir: str | Path) -> RunFolder:
     _check_numbers(path / "cases.csv", cases, CASE_NUMBERS)
     _check_numbers(path / "baselines.csv", baselines, CASE_NUMBERS)
     pairs = _read_table(path / "confusion.csv", confusion.COLUMNS)
-    _check_numbers(path / "confusion.csv", pairs, ("reference", "prediction", "voxels"))
+    _check_counts(path / "confusion.csv", pairs, ("reference", "prediction", "voxels"))
+    _check_values(path / "confusion.csv", pairs)
     points = _read_table(path / "curves.csv", curves.COLUMNS)
-    _check_numbers(path / "curves.csv", points, curves.COLUMNS[1:])
+    _check_counts(path / "curves.csv", points, curves.COLUMNS[1:])
     return RunFolder(
         path=path,
         log=log,
         cases=cases,
         baselines=baselines,
-        split=_json_or_nothing(path / "split.json"),
+        split=_read_split(path / "split.json"),
         record=_json_or_nothing(path / "record.json"),
         config=_read_text(path / "config.yaml"),
         previews=_find(path / "previews", ".png", PNG_MARK),
@@ -117,6 +119,18 @@ def _read_text(path: Path) -> str:
 
 def _json_or_nothing(path: Path) -> dict[str, Any]:
     return files.read_json(path) if path.exists() else {}
+
+
+def _read_split(path: Path) -> dict[str, Any]:
+    split = _json_or_nothing(path)
+    for subset in (name for name in SUBSETS if name in split):
+        members = split[subset]
+        if not isinstance(members, list) or not all(isinstance(member, dict) for member in members):
+            expected, fix = "a list of cases, each an object", "copy the run's own file here"
+            raise DataError(
+                Fault("E105", f"{subset} is not what a run writes", fix, expected, repr(members)[:80], path)
+            )
+    return split
 
 
 def _read_table(path: Path, required: Sequence[str]) -> Rows:
@@ -147,6 +161,26 @@ def _check_numbers(path: Path, rows: Rows, columns: Iterable[str]) -> None:
             except ValueError as error:
                 what, fix = f"line {line}, column {column}: not a number", "copy the run's own file here"
                 raise DataError(Fault("E105", what, fix, "a number or nothing", repr(row[column]), path)) from error
+
+
+def _check_counts(path: Path, rows: Rows, columns: Sequence[str]) -> None:
+    """Every cell holds a number that is finite and not negative."""
+    _check_numbers(path, rows, columns)
+    for line, row in enumerate(rows, start=2):
+        for column in columns:
+            found = number(row[column])
+            if found is None or found < 0:
+                what, fix = f"line {line}, column {column}: no count", "copy the run's own file here"
+                raise DataError(Fault("E105", what, fix, "a finite number from 0 upwards", repr(row[column]), path))
+
+
+def _check_values(path: Path, pairs: Rows) -> None:
+    """Every value that was predicted is one of the reference: the matrix is square."""
+    known = {row["reference"] for row in pairs}
+    for line, row in enumerate(pairs, start=2):
+        if row["prediction"] not in known:
+            what, fix = f"line {line}: a prediction value without rows of its own", "copy the run's own file here"
+            raise DataError(Fault("E105", what, fix, f"one of {', '.join(known)}", row["prediction"], path))
 
 
 def _find(folder: Path, suffix: str, mark: bytes) -> dict[str, Path]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from medseg.metrics.bootstrap import by_patient, mean_interval
 from medseg.metrics.catalogue import POLICY
-from medseg.metrics.summary import EMPTIES, deviation, metrics_in, number, patient
+from medseg.metrics.summary import EMPTIES, deviation, metrics_in, number, patient, unit
 from medseg.reports import markup
 from medseg.reports.captions import BY_LABEL, VALIDATION, captions
 from medseg.reports.case_list import ScoredCase, draw_cases, worst_first
@@ -28,6 +28,12 @@ REPRODUCE = "Install the versions above, take the data set with the recorded fin
 SHOWN = ("dice", "iou", "hd95", "assd", "nsd", "sensitivity", "precision")  # where they were scored
 HEAD = ("", "n", "mean", "95 % interval", "sd", "median", "quartiles", "min", "max")
 SPARE = 0.99  # of the budget; the rest is for what is not counted
+PANELS = 0.5  # of what is left for cases: pictures of several cases give way to slices to scroll through
+PANELS_LEFT_OUT = (
+    '<p class="note"><strong>Pictures of the worst and the best cases left out</strong> to keep the page small: they '
+    "are in <code>figures</code>.</p>"
+)
+SIDES = "Slices lie across the axis along which they are furthest apart; letters at the edges say which side is which."
 
 Row = dict[str, str]
 
@@ -49,11 +55,27 @@ def build_page(
         _curves(run, figures),
         "<h2>Cases</h2>",
     ]
-    after = [_panels(figures), "<h2>Details</h2>", _details(run)]
-    spent = sum(len(part.encode("utf-8", "replace")) for part in (CSS, script(), *before, *after))
-    cases = draw_cases(run, labels, SPARE * budget_bytes - spent)
+    after = ["<h2>Details</h2>", _details(run)]
+    room = SPARE * budget_bytes - _size([CSS, script(), *before, *after])
+    cases = _cases(run, labels, figures, room)
     used = script() if any('class="viewer"' in part for part in cases) else ""
+    size = _size([CSS, used, *before, *cases, *after])
+    if size > budget_bytes:
+        words = f"This page takes {size / 1e6:.2g} MB without pictures of cases, more than the budget for its size."
+        before.append(f'<p class="note"><strong>{words}</strong></p>')
     return markup.pieces(f"{_task(run)}: run report", CSS, [*before, *cases, *after], used)
+
+
+def _cases(run: RunFolder, labels: Sequence[str], figures: Mapping[str, bytes], room: float) -> list[str]:
+    """The section of cases, in `room` bytes where that is enough for its scores; what gives way is said."""
+    panels = _panels(run, figures)
+    if _size([panels]) > PANELS * room:
+        panels = PANELS_LEFT_OUT if panels else ""
+    return [*draw_cases(run, labels, room - _size([panels])), panels]
+
+
+def _size(parts: Sequence[str]) -> int:
+    return sum(len(part.encode("utf-8", "replace")) for part in parts)
 
 
 def _header(run: RunFolder) -> str:
@@ -181,7 +203,7 @@ def _figures(section: str, figures: Mapping[str, bytes]) -> str:
     return f'<div class="figures">{"".join(shown)}</div>' if shown else ""
 
 
-def _panels(figures: Mapping[str, bytes]) -> str:
+def _panels(run: RunFolder, figures: Mapping[str, bytes]) -> str:
     """The pictures of several cases, folded: the slices to scroll through stand before them."""
     named = captions("cases", figures)
     shown = [
@@ -190,7 +212,9 @@ def _panels(figures: Mapping[str, bytes]) -> str:
         for name, what in named.items()
     ]
     summary = "<summary>The worst and the best cases in pictures, and slices through one of each</summary>"
-    return f'<details class="more">{summary}<div class="figures">{"".join(shown)}</div></details>' if shown else ""
+    note = f'<p class="note">{SIDES}</p>' if any(unit(row) == "mm" for row in run.cases) else ""
+    body = f'{note}<div class="figures">{"".join(shown)}</div>'
+    return f'<details class="more">{summary}{body}</details>' if shown else ""
 
 
 def _details(run: RunFolder) -> str:

@@ -10,6 +10,7 @@ main { max-width: 1080px; margin: 0 auto; padding: 48px 32px 96px; }
 h1 { font-size: 30px; line-height: 1.2; letter-spacing: -.015em; margin: 0 0 4px; overflow-wrap: anywhere; }
 h2 { font-size: 20px; letter-spacing: -.01em; margin: 64px 0 6px; }
 h3 { font-size: 15px; margin: 28px 0 8px; }
+p, li, h3, h4 { overflow-wrap: anywhere; }
 p { margin: 0 0 14px; max-width: 46em; }
 a { color: var(--accent); text-underline-offset: 2px; }
 .muted, .note { color: var(--muted); }

@@ -7,9 +7,8 @@ const VOLUME = [ // radiological convention: seen from the feet, from the front,
   {name: "sagittal", across: 1, down: 2, axis: 0, flip: true, edges: ["A", "P", "S", "I"]},
 ];
 const PICTURE = [{name: "picture", across: 0, down: 1, axis: 2, flip: false, edges: []}];
-const BARS = [200, 100, 50, 20, 10, 5, 2, 1];
-const NOTCH = 50; // wheel movement that is one slice, and touch movement in pixels times four
-const PAGE = 5;
+const BARS = [200, 100, 50, 20, 10, 5, 2, 1], SIDES = ["LR", "PA", "IS"]; // in mm; of the origin, along each axis
+const NOTCH = 50, PAGE = 5; // wheel movement that is one slice, touch movement in pixels times four; slices a page key
 const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
 
 function make(tag, parent, attributes, text) {
@@ -142,7 +141,7 @@ class Viewer {
       return input;
     };
     this.level = slider("level", Math.min(low, ...windows.map(each => each[1])), Math.max(high, low + range / 500));
-    this.width = slider("width", range / 500, range);
+    this.width = slider("width", Math.min(...windows.map(([, from, to]) => to - from || range)) / 50, range);
     this.numbers = make("output", bar, {class: "numbers"});
     this.showWindow();
   }
@@ -231,7 +230,7 @@ class Viewer {
       if (!from.moved) return;
       if (event.pointerType === "touch") this.go(plane, from.slice + Math.trunc(x * 4 / NOTCH));
       else if (from.window) {
-        const unit = (+this.width.max) / 500;
+        const unit = from.window[1] / 200; // an outlier may make the range of the sliders very wide
         this.setWindow(from.window[0] + y * unit, from.window[1] + x * unit);
       }
     });
@@ -367,9 +366,10 @@ class Viewer {
 
   describe(plane) {
     const {shape, spacing, origin, unit} = this.facts, index = this.at[plane.axis];
-    const position = unit === "mm" ? ` · ${(origin[plane.axis] + index * spacing[plane.axis]).toFixed(1)} mm` : "";
+    const at = origin && origin[plane.axis] + index * spacing[plane.axis]; // none where slices are oblique
+    const position = origin ? `${SIDES[plane.axis][+(at >= 0)]} ${Math.abs(at).toFixed(1)} mm` : "oblique";
     plane.slider.value = index;
-    const text = `${plane.name} ${index + 1} / ${shape[plane.axis]}${position}`;
+    const text = `${plane.name} ${index + 1} / ${shape[plane.axis]}${unit === "mm" ? ` · ${position}` : ""}`;
     if (plane.text.textContent !== text) plane.text.textContent = text; // what is read aloud is read once
   }
 }

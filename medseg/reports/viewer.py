@@ -1,7 +1,7 @@
 """The scrollable slices of one case: pictures inside the page that hold its voxels, and the numbers to read them by.
 
-The axial slices of the image lie side by side in one JPEG (PNG where exactness is cheap), those of each label map in
-one PNG whose values are exact. ``viewer.js`` takes them apart in the browser when the case is opened.
+The axial slices of the image lie side by side in one PNG (a JPEG where that takes too much of the page), those of each
+label map in one PNG whose values are exact. ``viewer.js`` takes them apart in the browser when the case is opened.
 """
 
 from __future__ import annotations
@@ -28,9 +28,10 @@ from medseg.volumes.stack import CT_ABOVE, CT_BELOW, Factors, Stack, reduce_stac
 
 LARGEST = 4096  # pixels along a side that every browser decodes
 BLOCK = 8  # pixels; JPEG's blocks then hold one slice each
-QUALITY = 85  # of JPEG
-EXACT_BYTES = 200_000  # of an image that is kept exactly where it fits
+QUALITIES = (95, 85)  # of JPEG, where a PNG takes too much; the last one also of slices that are reduced
+LEAST_BYTES = 0.1  # a voxel of a PNG: it is not tried where not even that fits
 REDUCTIONS = ((1, 1), (1, 2), (2, 1), (2, 2), (2, 3), (2, 4), (3, 4), (4, 4), (4, 6), (4, 8))  # in a slice, of slices
+FRAME_BYTES = 250  # of HTML around what a viewer holds, without the name of its case
 HOPELESS = 1.3  # times the allowance: not tried
 SAMPLE = 200_000
 SMALLEST, FEWEST = 32, 8  # pixels along a slice, and slices, that are left
@@ -48,12 +49,14 @@ class Viewer:
         size: (X, Y, Z) voxels shown.
         wide: whether several planes stand side by side.
         reduced: what was done to the stack so that it fits into the page, in words; nothing, where nothing was.
+        quality: of the JPEG that holds the image; None of a PNG, which is exact.
     """
 
     html: str
     size: tuple[int, int, int]
     wide: bool
     reduced: str
+    quality: int | None = None
 
 
 @functools.cache
@@ -72,17 +75,17 @@ def draw_viewer(
         name: what the case is called.
         labels: names in the order of their colours on the page.
         allowance: bytes.
-        bytes_a_voxel: what similar cases took, so that hopeless sizes are not tried.
+        bytes_a_voxel: what similar cases took at the lowest quality, so that hopeless sizes are not tried.
     """
     sizes = {factors: _reduced_size(stack.size, factors) for factors in _reductions(stack)}
     hopeful = [factors for factors, size in sizes.items() if math.prod(size) * bytes_a_voxel <= HOPELESS * allowance]
     for factors in hopeful or [list(sizes)[-1]]:
         small = reduce_stack(stack, factors)
-        html = _draw(small, stack.shape, name, labels, exact=factors == (1, 1, 1))
+        html, quality = _draw(small, stack.shape, name, labels, allowance, whole=factors == (1, 1, 1))
         if html and len(html) <= allowance:
             break
     wide = small.unit == "mm" and min(small.size) > 1
-    return Viewer(html, small.size, wide, _in_words(small, factors, slice_axis(stack.spacing_mm)))
+    return Viewer(html, small.size, wide, _in_words(small, factors, slice_axis(stack.spacing_mm)), quality)
 
 
 def _in_words(small: Stack, factors: Factors, across: int) -> str:
@@ -110,13 +113,15 @@ def _reductions(stack: Stack) -> Iterator[Factors]:
             yield factors[0], factors[1], factors[2]
 
 
-def _draw(small: Stack, shape: Sequence[int], name: str, labels: Sequence[str], exact: bool) -> str:
-    """The viewer; nothing, where its slices do not fit into one picture."""
+def _draw(
+    small: Stack, shape: Sequence[int], name: str, labels: Sequence[str], allowance: float, whole: bool
+) -> tuple[str, int | None]:
+    """The viewer, and the quality of its JPEG; nothing, where its slices do not fit into one picture."""
     width, height, depth = small.size
     tile = [math.ceil(n / BLOCK) * BLOCK for n in (width, height)]
     columns = min(max(1, LARGEST // tile[0]), math.ceil(math.sqrt(depth * tile[1] / tile[0])))
     if max(columns * tile[0], math.ceil(depth / columns) * tile[1]) > LARGEST:
-        return ""
+        return "", None
     mosaic = functools.partial(_mosaic, tile=tile, columns=columns)
     counts = sum(np.bincount(mask.ravel(), minlength=256) for mask in small.masks.values())
     values = [int(value) for value in np.flatnonzero(counts) if value]
@@ -125,16 +130,20 @@ def _draw(small: Stack, shape: Sequence[int], name: str, labels: Sequence[str], 
     codes[values] = step * np.arange(1, len(values) + 1)
     facts = {"shape": [width, height, depth], "tile": tile, "columns": columns, **_facts(small, labels, values),
              "masks": [{"name": mask, "step": step} for mask in small.masks]}  # fmt: skip
-    attributes = {"data-facts": json.dumps(facts, separators=(",", ":")),
-                  "data-image": _image_url(mosaic(small.image, mode="edge"), exact)}  # fmt: skip
+    attributes = {"data-facts": json.dumps(facts, separators=(",", ":"))}
     for number, mask in enumerate(small.masks.values()):
         attributes[f"data-mask-{number}"] = _url(mosaic(codes[mask], mode="constant"), "PNG")
     shown = "".join(f' {key}="{markup.text(value)}"' for key, value in attributes.items())
-    note = ""
+    head = f'<div class="viewer" role="group" aria-label="{markup.text(name)}: slices"{shown}'
+    room = allowance - len(head) - FRAME_BYTES
+    url, quality = _image_url(mosaic(small.image, mode="edge"), room, whole)
+    notes = []
     if tuple(shape) != small.size:
         sizes = (f" {markup.TIMES} ".join(map(str, size)) for size in (small.size, shape))
-        note = f'<p class="note">Shown with {" of ".join(sizes)} voxels.</p>'
-    return f'<div class="viewer" role="group" aria-label="{markup.text(name)}: slices"{shown}></div>{note}'
+        notes = [f"Shown with {' of '.join(sizes)} voxels."]
+    notes += [f"Compressed (JPEG of quality {quality}): intensities are not exact."] if quality else []
+    note = f'<p class="note">{" ".join(notes)}</p>' if notes else ""
+    return f'{head} data-image="{url}"></div>{note}', quality
 
 
 def _facts(stack: Stack, labels: Sequence[str], values: Sequence[int]) -> dict[str, Any]:
@@ -149,7 +158,7 @@ def _facts(stack: Stack, labels: Sequence[str], values: Sequence[int]) -> dict[s
     maps = [stack.masks[key] for key in ("reference", *stack.masks) if key in stack.masks]
     return {
         "spacing": [_short(length) for length in stack.spacing_mm],
-        "origin": [_short(length) for length in stack.origin_mm],
+        "origin": stack.origin_mm and [_short(length) for length in stack.origin_mm],
         "unit": stack.unit,
         "picture": stack.unit == "px",
         "start": fullest_slices(maps, stack.size),
@@ -189,17 +198,20 @@ def _mosaic(array: npt.NDArray[np.uint8], tile: Sequence[int], columns: int, mod
     return np.ascontiguousarray(np.swapaxes(grid, 1, 2)).reshape(rows * tile[1], columns * tile[0], *slices.shape[3:])
 
 
-def _image_url(mosaic: npt.NDArray[np.uint8], exact: bool) -> str:
-    if exact and mosaic.nbytes <= 4 * EXACT_BYTES:
-        url = _url(mosaic, "PNG")
-        if len(url) <= EXACT_BYTES:
-            return url
-    return _url(mosaic, "JPEG")
+def _image_url(mosaic: npt.NDArray[np.uint8], room: float, whole: bool) -> tuple[str, int | None]:
+    """The exact picture where it fits into `room` bytes, else the best JPEG that does; and its quality."""
+    if whole and mosaic.nbytes * LEAST_BYTES <= room and len(url := _url(mosaic, "PNG")) <= room:
+        return url, None
+    for quality in QUALITIES if whole else QUALITIES[-1:]:
+        url = _url(mosaic, "JPEG", quality)
+        if len(url) <= room:
+            break
+    return url, quality
 
 
-def _url(mosaic: npt.NDArray[np.uint8], kind: str) -> str:
+def _url(mosaic: npt.NDArray[np.uint8], kind: str, quality: int = QUALITIES[0]) -> str:
     file = io.BytesIO()
-    Image.fromarray(mosaic).save(file, kind, quality=QUALITY, subsampling=0, compress_level=6)
+    Image.fromarray(mosaic).save(file, kind, quality=quality, subsampling=0, compress_level=6)
     return f"data:image/{kind.lower()};base64,{base64.b64encode(file.getbuffer()).decode('ascii')}"
 
 

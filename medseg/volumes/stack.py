@@ -7,6 +7,7 @@ component of a label keeps at least one voxel, so that a small structure does no
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import zipfile
@@ -31,9 +32,11 @@ LONGEST, LONGEST_ALONE = 256, 1024  # voxels along a side of a slice: of a volum
 FEWEST_SLICES = 16  # before slices are reduced below their longest side
 COARSER = 1.5
 CODES = 256
-CT_BELOW, CT_ABOVE = -500, 300  # an image of whole numbers that reach beyond both is taken for Hounsfield units
-CT_LEVELS = ((-1024.0, 0), (-200.0, 56), (300.0, 206), (1500.0, 246))  # HU and the code that stands for it
+CT_BELOW, CT_ABOVE = -500, 300  # an image that reaches beyond both is taken for Hounsfield units
+CT_LEVELS = ((-1024.0, 1), (-200.0, 56), (300.0, 206), (1500.0, 246))  # HU and the code that stands for it
 ROBUST_PERCENTILES, MARGIN = (0.5, 99.5), 0.25  # of the range between them, beyond each end
+TAIL = 16  # codes for what lies beyond the margin, up to the lowest and the highest intensity
+LARGEST = 1e30  # an intensity; sums of larger ones are more than 32 bits hold
 SAMPLE = 200_000
 
 LabelMap = npt.NDArray[np.integer]
@@ -51,8 +54,8 @@ class Stack:
         masks: ``reference``, ``prediction``, … to uint8 (X, Y, Z), values as in `labels`.
         labels: names, values and (by their order) colours.
         spacing_mm: millimetres between neighbouring voxels of `image` (pixels where `unit` says so).
-        origin_mm: position of the first voxel to the right, anterior and superior of the scanner's origin; exact where
-            the axes of the image as stored run along the patient's.
+        origin_mm: position of the first voxel to the right, anterior and superior of the scanner's origin; None where
+            slices are oblique, so that their number does not tell where they are.
         unit: ``mm`` or ``px``.
         shape: (X, Y, Z) of the image before it was reduced.
     """
@@ -62,7 +65,7 @@ class Stack:
     masks: dict[str, npt.NDArray[np.uint8]]
     labels: Labels
     spacing_mm: tuple[float, float, float]
-    origin_mm: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    origin_mm: tuple[float, float, float] | None = (0.0, 0.0, 0.0)
     unit: str = "mm"
     shape: tuple[int, int, int] = (0, 0, 0)
 
@@ -81,8 +84,9 @@ def make_stack(
 ) -> Stack:
     """Turn, reduce and code a case.
 
-    256 codes stand for the intensities: exactly where an image has no more distinct values, densest where soft tissue
-    lies where it looks like CT, else evenly between its 0.5th and 99.5th percentile and a margin. Voxels that are no
+    256 codes stand for the intensities, from the lowest to the highest: exactly where an image has no more distinct
+    values, densest where soft tissue lies where it looks like CT, else evenly between its 0.5th and 99.5th percentile
+    and a margin, with a few codes for what lies beyond. Voxels that are no
     number take the lowest intensity. Label values above 255 are numbered anew in the stack and its labels.
 
     Args:
@@ -92,7 +96,8 @@ def make_stack(
         max_voxels: most voxels of the stack; a slice of a volume is at most 256 wide and high, a slice alone 1024.
 
     Raises:
-        ValueError: a label map's shape differs from the image's, or a case holds more than 255 labels.
+        ValueError: a label map's shape differs from the image's, or the case cannot be shown so: it has neither one
+            nor three channels, more than 255 labels, or intensities beyond 1e30.
     """
     grid = image.geometry
     given = {name: label_map for name, label_map in masks.items() if label_map is not None}
@@ -101,13 +106,15 @@ def make_stack(
             raise ValueError(f"expected label maps of the image's shape {grid.shape}, found {label_map.shape}")
     turn, spacing_mm = ((lambda array: array), grid.spacing_mm) if grid.unit == "px" else upright(grid)
     channels = [turn(channel) for channel in (image.array if image.array.ndim == 4 else image.array[None])]
+    if len(channels) not in (1, 3):
+        raise ValueError(f"a case for a page has one channel or three (colours), found {len(channels)}")
     small, labels = _in_eight_bits(given, labels)
     factors = _factors(channels[0].shape, spacing_mm, max_voxels)
     shrunk = [_mean(_finite(channel), factors) for channel in channels]
     colours = len(channels) > 1
     levels = None if colours and channels[0].dtype == np.uint8 else _levels(shrunk)
     codes = [_encode(channel, levels) for channel in shrunk]
-    origin_mm = (0.0, 0.0, 0.0) if grid.unit == "px" else _origin(grid, turn)
+    origin_mm = (0.0, 0.0, 0.0) if grid.unit == "px" else _origin(grid, turn, spacing_mm)
     return Stack(
         image=np.stack(codes, axis=-1) if colours else codes[0],
         levels=None if colours else levels,
@@ -164,7 +171,7 @@ def read_stack(path: str | Path) -> Stack:
             masks={str(name): arrays[f"mask_{number}"] for number, name in enumerate(facts["masks"])},
             labels=Labels(facts["labels"]),
             spacing_mm=_three(map(float, facts["spacing_mm"])),
-            origin_mm=_three(map(float, facts["origin_mm"])),
+            origin_mm=None if facts["origin_mm"] is None else _three(map(float, facts["origin_mm"])),
             unit=str(facts["unit"]),
             shape=_three(map(int, facts["shape"])),
         )
@@ -198,7 +205,7 @@ def _check(stack: Stack) -> None:
     for mask in stack.masks.values():
         if mask.dtype != np.uint8 or mask.shape != stack.image.shape[:3]:
             raise ValueError(f"a mask of {mask.dtype} {mask.shape} on an image of {stack.image.shape}")
-    lengths = (*stack.spacing_mm, *stack.origin_mm)
+    lengths = (*stack.spacing_mm, *(stack.origin_mm or ()))
     if not all(map(math.isfinite, lengths)) or min(stack.spacing_mm) <= 0 or stack.unit not in ("mm", "px"):
         raise ValueError(f"spacing {stack.spacing_mm}, origin {stack.origin_mm}, unit {stack.unit}")
 
@@ -226,24 +233,37 @@ def _reduced(shape: Sequence[int], factors: Sequence[int]) -> tuple[int, int, in
     return _three(math.ceil(n / factor) for n, factor in zip(shape, factors, strict=True))
 
 
-def _origin(grid: Geometry, turn: Callable[[npt.NDArray], npt.NDArray]) -> tuple[float, float, float]:
-    """Where the first slice across each turned axis lies, at its middle."""
+def _origin(
+    grid: Geometry, turn: Callable[[npt.NDArray], npt.NDArray], spacing_mm: Sequence[float]
+) -> tuple[float, float, float] | None:
+    """Where the first slice across each turned axis lies, at its middle; None where that is not so of all of a slice.
+
+    A corner of the volume may lie half a slice off.
+    """
     indices = [turn(index) for index in np.broadcast_arrays(*np.ogrid[tuple(map(slice, grid.shape))])]
-    middle = [n // 2 for n in indices[0].shape]
-    found = []
-    for axis in range(3):
-        place = (*middle[:axis], 0, *middle[axis + 1 :])
-        voxel = np.array([index[place] for index in indices])
-        found.append(float((grid.affine[:3, :3] @ voxel + grid.affine[:3, 3])[axis]))
+
+    def position(place: Sequence[int]) -> npt.NDArray[np.float64]:
+        return np.asarray(grid.affine[:3, :3] @ [index[tuple(place)] for index in indices] + grid.affine[:3, 3])
+
+    shape = indices[0].shape
+    middle = [n // 2 for n in shape]
+    found = [float(position([0 if other == axis else middle[other] for other in range(3)])[axis]) for axis in range(3)]
+    for corner in itertools.product(*((0, n - 1) for n in shape)):
+        off = np.abs(position(corner) - found - np.multiply(corner, spacing_mm))
+        if (off > np.multiply(spacing_mm, 0.5)).any():
+            return None
     return _three(found)
 
 
 def _finite(array: npt.NDArray) -> npt.NDArray:
     """The array, with its lowest value where it holds none."""
-    if array.dtype.kind not in "fc" or np.isfinite(array).all():
+    if array.dtype.kind not in "fc":
         return array
     known = np.isfinite(array)
-    return np.where(known, array, array[known].min() if known.any() else 0.0)
+    array = array if known.all() else np.where(known, array, array[known].min() if known.any() else 0.0)
+    if max(array.max(), -array.min()) > LARGEST:
+        raise ValueError(f"a case for a page has intensities between {-LARGEST:g} and {LARGEST:g}")
+    return array
 
 
 def _mean(array: npt.NDArray, factors: Factors) -> npt.NDArray[np.float32]:
@@ -276,18 +296,19 @@ def _levels(channels: Sequence[npt.NDArray[np.float32]]) -> npt.NDArray[np.float
     if len(values) <= CODES:
         return np.pad(values, (0, CODES - len(values)), mode="edge")
     lowest, highest = float(values[0]), float(values[-1])
-    if lowest < CT_BELOW and highest > CT_ABOVE and bool((values == np.rint(values)).all()):
-        anchors = [(max(lowest, CT_LEVELS[0][0]), 0), *(level for level in CT_LEVELS[1:] if level[0] < highest)]
-        anchors = [*anchors, (highest, CODES - 1)]
-        heights, codes = zip(*anchors, strict=True)
-        return np.interp(np.arange(CODES), codes, heights).astype(np.float32)
+    inner = CT_LEVELS if lowest < CT_BELOW and highest > CT_ABOVE else _robust(channels)
+    within = [level for level in inner if lowest < level[0] < highest]
+    heights, codes = zip((lowest, 0), *within, (highest, CODES - 1), strict=True)
+    return np.interp(np.arange(CODES), codes, heights).astype(np.float32)
+
+
+def _robust(channels: Sequence[npt.NDArray[np.float32]]) -> tuple[tuple[float, int], ...]:
+    """What most intensities lie between, with a margin, and the codes of its ends; nothing where most are equal."""
     step = max(1, sum(channel.size for channel in channels) // SAMPLE)
     sample = np.concatenate([channel.ravel()[::step] for channel in channels])
     low, high = (float(value) for value in np.percentile(sample, ROBUST_PERCENTILES))
-    if high > low:
-        margin = MARGIN * (high - low)
-        lowest, highest = max(lowest, low - margin), min(highest, high + margin)
-    return np.linspace(lowest, highest, CODES, dtype=np.float32)
+    margin = MARGIN * (high - low)
+    return ((low - margin, TAIL), (high + margin, CODES - 1 - TAIL)) if high > low else ()
 
 
 def _encode(values: npt.NDArray[np.float32], levels: npt.NDArray[np.float32] | None) -> npt.NDArray[np.uint8]:
@@ -355,8 +376,12 @@ def _times(spacing_mm: Sequence[float], factors: Factors) -> tuple[float, float,
     return _three(length * factor for length, factor in zip(spacing_mm, factors, strict=True))
 
 
-def _shifted(origin_mm: Sequence[float], spacing_mm: Sequence[float], factors: Factors) -> tuple[float, float, float]:
+def _shifted(
+    origin_mm: Sequence[float] | None, spacing_mm: Sequence[float], factors: Factors
+) -> tuple[float, float, float] | None:
     """The middle of the first block."""
+    if origin_mm is None:
+        return None
     return _three(at + (f - 1) / 2 * length for at, length, f in zip(origin_mm, spacing_mm, factors, strict=True))
 
 

@@ -82,3 +82,15 @@ def test_slices_beside_each_picture(tmp_path):
 def test_slices_without_a_reference(tmp_path):
     drawn(tmp_path, np.eye(4), cases=1, reference=False)
     assert list(read_stack(tmp_path / "previews/case_0.npz").masks) == ["prediction"]
+
+
+def test_a_case_that_pages_cannot_scroll_through_has_its_picture_and_the_log_says_why(tmp_path, caplog):
+    """A stack holds 255 labels; this prediction has 300."""
+    array = (np.arange(np.prod(SHAPE), dtype=np.float32) % 301).reshape(SHAPE)
+    path = write_volume(tmp_path / "image.nii.gz", Volume(array, Geometry(np.eye(4), SHAPE)))
+    mask = MetaTensor(torch.from_numpy(array[None]), torch.eye(4), {"filename_or_obj": str(path)})
+    engine = Engine(lambda engine, number: step_of(engine, mask))
+    Previews(tmp_path, LABELS).attach(engine)
+    engine.run([0])
+    assert [path.suffix for path in (tmp_path / "previews").iterdir()] == [".png"]
+    assert "at most 255 labels, found 300" in caplog.text

@@ -78,9 +78,20 @@ def report(tmp_path_factory):
     rest = [f"case_{number}" for number in range(6)]
     for name in rest:
         write_stack(folder / f"previews/{name}.npz", lone)
+    away, turn = np.diag([*SPACING_MM, 1]), np.deg2rad(20)
+    away[:3, 3] = -100
+    oblique = away @ [
+        [1, 0, 0, 0],
+        [0, np.cos(turn), -np.sin(turn), 0],
+        [0, np.sin(turn), np.cos(turn), 0],
+        [0, 0, 0, 1],
+    ]
+    for name, affine in (("negative", away), ("oblique", oblique)):
+        write_stack(folder / f"previews/{name}.npz", make_stack(Volume(image, Geometry(affine, SHAPE)), {}, LABELS))
     files.write_bytes(folder / "previews/ct.png", PNG)
     rows = [case_row("ct", 0.1), case_row("photo", 0.3, distance_unit="px"), case_row(HOSTILE, 0.4, label=HOSTILE)]
-    files.write_csv(folder / "cases.csv", [*rows, *(case_row(name, 0.9) for name in rest)])
+    rows += [case_row(name, 0.9) for name in rest] + [case_row("negative", 0.95), case_row("oblique", 0.96)]
+    files.write_csv(folder / "cases.csv", rows)
     files.write_text(folder / "config.yaml", f"note: {HOSTILE}\n")
     return write_report(folder)
 
@@ -128,7 +139,11 @@ def place(page, n: int, axes: tuple[int, int]) -> tuple[float, float, float, flo
 
 def test_the_page_opens_at_the_slices_with_most_reference(page):
     """10 x 15 x 6 voxels are equally many in each slice: the middle one of each range, numbered from 1."""
-    assert page.run("texts()") == ["axial 16 / 20 · 60.0 mm", "coronal 38 / 50 · 74.0 mm", "sagittal 10 / 40 · 18.0 mm"]
+    assert page.run("texts()") == [
+        "axial 16 / 20 · S 60.0 mm",
+        "coronal 38 / 50 · A 74.0 mm",
+        "sagittal 10 / 40 · R 18.0 mm",
+    ]
     page.settle()
     assert abs(page.run("first().getBoundingClientRect().y")) < 2  # what opens does not move what is looked at
 
@@ -161,6 +176,29 @@ def test_the_image_lies_where_its_masks_lie(page):
     mirrored = grey[rows, int(left + 4 * across) + 3 : int(left + 14 * across) - 3].mean()
     # The window is soft tissue, -160 to 240 HU: 200 HU are 230, 0 HU are 102 of 255.
     assert abs(inside - 230) < 15 and abs(mirrored - 102) < 15
+
+
+def test_positions_have_a_letter_on_either_side_of_the_origin_and_none_where_slices_are_oblique(page, report):
+    def said(case):
+        viewer = f"document.querySelectorAll('.viewer')[{case}]"
+        page.run(f"{viewer}.closest('details').open = true; {viewer}.scrollIntoView()")
+        texts = f"[...{viewer}.querySelectorAll('figcaption output')].map(each => each.textContent)"
+        page.wait(f"{texts}.filter(text => text !== '').length === 3")
+        return page.run(texts)
+
+    # Slices 8 of 20, 25 of 50 and 20 of 40, the middle ones: -100 + 10 * 4, -100 + 25 * 2 and -100 + 20 * 2.
+    ends = [text.split(" · ")[1] for text in said(8)]
+    assert ends == ["I 60.0 mm", "P 50.0 mm", "L 60.0 mm"]
+    assert [text.split(" · ")[1] for text in said(9)] == ["oblique"] * 3
+
+
+def test_the_bar_is_as_long_as_its_text_says(page):
+    for n, axes in enumerate(SEEN.values()):
+        text, width, ratio = page.run(f"""(bar => [bar.textContent, bar.getBoundingClientRect().width,
+            canvas({n}).width / canvas({n}).clientWidth])(first().querySelectorAll('.bar')[{n}])""")
+        across = place(page, n, axes)[2] / SPACING_MM[axes[0]] / ratio  # pixels of the page a millimetre
+        assert text.endswith(" mm") and abs(width - float(text[:-3]) * across) < 0.5
+        assert width > 15
 
 
 def test_slices_change_on_keys(page):
@@ -300,6 +338,9 @@ def test_a_phone_shows_one_plane_below_the_other_and_nothing_beside_the_page(pag
     boxes = page.run("[0, 1, 2].map(n => (box => [box.left, box.right, box.top])(canvas(n).getBoundingClientRect()))")
     assert all(left >= 0 and right <= 390 and right - left > 300 for left, right, _ in boxes)
     assert boxes[0][2] < boxes[1][2] < boxes[2][2]
+    page.run("""['p', 'h3', 'h4', 'li'].forEach(tag => document.querySelector('main').append(
+        Object.assign(document.createElement(tag), {textContent: 'x'.repeat(300)})))""")
+    assert page.run("document.documentElement.scrollWidth") <= 390
     page.run("document.querySelectorAll('.area')[0].scrollIntoView({block: 'center'})")
     x, y = middle(page, 0)
     page.touch([(x, y), (x + 10, y), (x + 40, y)])

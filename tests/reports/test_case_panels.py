@@ -2,7 +2,7 @@ import io
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from medseg.geometry import Geometry
 from medseg.labels import PALETTE, Labels
@@ -53,6 +53,34 @@ def test_the_patients_right_is_on_the_left_and_the_front_above():
     row, column = where(panel.pixels, PALETTE[0])
     assert row < 0.3 and column < 0.3
     assert panel.pixels.shape == (PANEL_PIXELS, round(PANEL_PIXELS * 20 / 30), 3)
+
+
+@pytest.mark.parametrize(("affine", "letters"), [([1, 1, 3], "RLA"), ([1, 3, 1], "RLS"), ([5, 1, 1], "APS")])
+def test_letters_at_the_edges_are_those_of_the_plane(monkeypatch, affine, letters):
+    """Of slices across z, y and x: radiological convention, sagittal slices seen from the patient's left."""
+    case = stack(mask=block(), affine=np.diag([*affine, 1.0]))
+    assert written(monkeypatch, slice_panel(case, fullest_slice(case))) == {
+        letters[0]: (4, 100), letters[1]: (PANEL_PIXELS - 4, 100), letters[2]: (100, 4)
+    }  # fmt: skip
+
+
+def test_a_picture_has_no_letters(monkeypatch):
+    image = np.zeros((3, 20, 20, 1), np.uint8)
+    assert written(monkeypatch, slice_panel(stack((20, 20, 1), None, np.eye(4), "px", image), (2, 0))) == {}
+
+
+def written(monkeypatch, panel):
+    """The letters over a panel of 200 x 200 pixels, and where they stand in it."""
+    found, write = {}, ImageDraw.ImageDraw.text
+    square = Panel(np.zeros((PANEL_PIXELS, PANEL_PIXELS, 3), np.uint8), Labels({"background": 0}), plane=panel.plane)
+
+    def text(self, place, said, *rest, **more):
+        found[said] = place
+        return write(self, place, said, *rest, **more)
+
+    monkeypatch.setattr(ImageDraw.ImageDraw, "text", text)
+    draw_panels([("", [("", square)])])
+    return {said: place for said, place in found.items() if said}
 
 
 def test_a_picture_is_shown_as_it_is():

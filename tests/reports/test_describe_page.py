@@ -10,6 +10,7 @@ from medseg.labels import Labels
 from medseg.reports import describe_page
 from medseg.reports.describe_page import write_description
 from medseg.reports.description import Description, InferenceTime, Layers, NetworkSummary, Step
+from medseg.volumes.overlay import PICTURE
 
 ODD = "<img src=x onerror=alert(1)></script> $x$"
 SHAPE = (10, 12, 6)
@@ -86,3 +87,7 @@ def test_before_the_label_is_read_the_slice_is_the_same_without_an_outline(panel
 
 def test_batches_are_told_apart(panels):
     assert [name for name, _ in panels()[1]] == ["batch 1", "", "batch 2"]
+
+
+def test_no_letters_stand_where_steps_may_have_turned_the_patient(panels):
+    assert all(panel.plane is PICTURE for drawn in panels() for _, panel in drawn)

@@ -24,6 +24,8 @@ from medseg.volumes.volume import Volume
 
 PNG = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAQAAAC1HAwCAAAAC0lEQVR42mNkYAAAAAYAAjCB0C8AAAAASUVORK5CYII=")
 HOSTILE = """<script>alert("1")</script>'&"""
+PAIRS = "reference,prediction,reference_name,prediction_name,voxels\n"
+POINTS = "label,threshold,tp,fp,fn,tn,probability_sum\n"
 VOID = {"meta", "img", "br", "link", "input"}
 
 
@@ -211,6 +213,13 @@ def test_not_a_run_folder(tmp_path: Path):
         ("record.json", "{", "record.json: the file is damaged"),
         ("split.json", "[]", "expected a JSON object; found list"),
         ("config.yaml", b"\xff", "UTF-8"),
+        ("split.json", '{"train": 3}', r"E105.*split\.json.*train.*a list of cases"),
+        ("split.json", '{"test": ["c1"]}', r"split\.json.*test is not what a run writes"),
+        ("confusion.csv", f"{PAIRS}0,0,b,b,\n", r"confusion\.csv.*line 2, column voxels"),
+        ("confusion.csv", f"{PAIRS}0,0,b,b,-3\n", r"confusion\.csv.*line 2, column voxels.*'-3'"),
+        ("confusion.csv", f"{PAIRS}0,0,b,b,9\n0,7,b,x,1\n", r"confusion\.csv.*line 3: a prediction value.*7"),
+        ("curves.csv", f"{POINTS}a,0,5,5,0,0,1\na,1,inf,0,0,0,0\n", r"curves\.csv.*line 3, column tp.*'inf'"),
+        ("curves.csv", f"{POINTS}a,,5,5,0,0,1\n", r"curves\.csv.*line 2, column threshold"),
     ],
 )
 def test_damaged_files_are_named(complete: Path, name: str, content: str | bytes, message: str):
@@ -386,6 +395,14 @@ def test_a_stack_that_is_damaged_is_named(complete: Path):
         write_report(complete)
 
 
+def run_figures(folder: Path) -> list[str]:
+    return [path.name for path in (folder / "figures").glob("*.png")]
+
+
+def data_urls(page: Page) -> list[str]:
+    return [value for _, name, value in page.attributes if name == "data-image" or name.startswith("data-mask")]
+
+
 @pytest.fixture
 def two_hundred(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A run of 200 cases of 512 x 512 x 120 voxels. They are one, read and packed once for each size, to save time."""
@@ -395,11 +412,11 @@ def two_hundred(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     write_cases(tmp_path, [case_row(f"c{number}", "a", number / 200) for number in range(200)])
     stack, draw = read_stack(path), viewer._draw
     sizes = functools.cache(viewer.reduce_stack)
-    drawn = functools.cache(lambda small, exact: draw(small, stack.shape, "", ["a"], exact))
+    drawn = functools.cache(lambda small, whole: draw(small, stack.shape, "", ["a"], 0, whole))  # no size fits exactly
     monkeypatch.setattr(case_pictures, "read_stack", lambda path: stack)
     monkeypatch.setattr(run_report, "draw_case_figures", lambda rows, stacks: {})
     monkeypatch.setattr(viewer, "reduce_stack", sizes)
-    monkeypatch.setattr(viewer, "_draw", lambda small, shape, name, labels, exact: drawn(small, exact))
+    monkeypatch.setattr(viewer, "_draw", lambda small, shape, name, labels, allowance, whole: drawn(small, whole))
     return tmp_path
 
 
@@ -414,6 +431,28 @@ def test_200_large_cases_stay_inside_the_budget_and_the_page_says_what_was_reduc
         page.text,
     )
     assert "pictures left out" not in page.text
+
+
+def test_pictures_of_several_cases_give_way_before_slices_and_a_budget_that_cannot_be_kept_is_said(tmp_path: Path):
+    for number in range(2):
+        write_stack(tmp_path / f"previews/c{number}.npz", noisy_stack((60, 60, 20)))
+    write_cases(tmp_path, [case_row(f"c{number}", "a", 0.5 + number / 10) for number in range(2)])
+    whole = report(tmp_path)
+    assert any(alt.startswith("The worst cases") for alt in images(whole)) and "keep the page small" not in whole.text
+    size = (tmp_path / "report.html").stat().st_size
+    folded = sum(
+        (tmp_path / "figures" / name).stat().st_size * 4 / 3 for name in captions("cases", run_figures(tmp_path))
+    )
+    rest = size - folded - sum(len(json.dumps(value)) for value in data_urls(whole))
+    budget = rest + 0.9 * folded
+    tight = report(tmp_path, budget_mb=budget / 1e6)
+    assert (tmp_path / "report.html").stat().st_size <= budget and len(viewers(tight)) == 2
+    assert "Pictures of the worst and the best cases left out to keep the page small" in tight.text
+    assert not any(alt.startswith(("The worst cases", "Slices")) for alt in images(tight))
+    tiny = report(tmp_path, budget_mb=0.001)
+    assert "2 pictures left out to keep the page small: none is shown, all are in previews" in tiny.text
+    said = re.search(r"takes (\S+) MB without pictures of cases, more than the budget", tiny.text)
+    assert abs(float(said[1]) - (tmp_path / "report.html").stat().st_size / 1e6) < 0.06 * float(said[1])
 
 
 def test_where_even_that_is_too_much_the_best_cases_keep_their_scores_alone(two_hundred: Path):

@@ -1,3 +1,4 @@
+import dataclasses
 import itertools
 import zipfile
 
@@ -50,6 +51,25 @@ def test_an_oblique_volume_is_turned_to_the_nearest_axes():
     assert np.argwhere(found.intensities() == 9).tolist() == [[5, 6, 0]]
 
 
+@pytest.mark.parametrize("degrees", [0.0, 0.2, 30.0])
+def test_a_slice_has_a_position_where_all_of_it_lies_there(degrees):
+    """Turned by 0.2 degrees about the x axis, a corner 30 mm from the middle is 0.1 mm off; by 30 degrees, 15 mm."""
+    turn = np.deg2rad(degrees)
+    affine = np.eye(4)
+    affine[1:3, 1:3] = [[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]
+    found = make_stack(volume(np.zeros((20, 61, 61), np.uint8), affine), {}, LABELS)
+    if degrees == 30:
+        assert found.origin_mm is None and reduce_stack(found, (2, 2, 2)).origin_mm is None
+    else:
+        assert np.allclose(found.origin_mm, 0, atol=0.11)
+
+
+def test_slices_that_are_sheared_have_no_position():
+    affine = np.diag([1.0, 1.0, 3.0, 1.0])
+    affine[1, 2] = 3 * np.tan(np.deg2rad(15))  # a tilted gantry
+    assert make_stack(volume(np.zeros((20, 20, 30), np.uint8), affine), {}, LABELS).origin_mm is None
+
+
 def test_a_picture_is_as_it_is():
     array = np.arange(3 * 5 * 4, dtype=np.uint8).reshape(3, 5, 4, 1)
     found = make_stack(volume(array, unit="px"), {}, LABELS)
@@ -71,6 +91,26 @@ def test_ct_is_finest_where_soft_tissue_lies():
     # 500 HU are spread over 150 codes: at most 1.67 HU from the nearest.
     assert np.abs(shown - array)[soft].max() <= 500 / 150 / 2 + 1e-3
     assert np.abs(shown - array)[array < 1500].max() <= 15.1  # elsewhere steps of up to 30 HU
+    between = (array + 0.3).astype(np.float32)  # resampled: no longer whole numbers
+    shown = make_stack(volume(between), {}, LABELS).intensities()
+    assert np.abs(shown - between)[soft].max() <= 500 / 150 / 2 + 1e-3
+    assert shown.max() == between.max() and shown.min() == between.min()
+
+
+def test_what_lies_around_a_ct_takes_one_code():
+    array = np.random.default_rng(0).integers(-1024, 2500, (30, 30, 20)).astype(np.int16)
+    array[0] = -3024  # where the scanner saw nothing
+    shown = make_stack(volume(array), {}, LABELS).intensities()
+    assert (shown[0] == -3024).all() and np.abs(shown - array)[1:][array[1:] < -200].max() <= 824 / 55 / 2 + 1e-3
+
+
+def test_hot_spots_stay_hot():
+    """As in PET: one voxel in a thousand is far brighter than all others, and 16 codes stand for what these reach."""
+    array = np.random.default_rng(0).gamma(2.0, 0.5, (40, 40, 40)).astype(np.float32)
+    array[20, 20, :] = np.linspace(20, 45.7, 40)
+    shown = make_stack(volume(array), {}, LABELS).intensities()
+    assert shown.max() == np.float32(45.7) and shown.min() == array.min()
+    assert np.abs(shown - array)[20, 20].max() <= 45.7 / 16 / 2
 
 
 def test_other_images_are_coded_evenly_between_percentiles_and_a_margin():
@@ -80,8 +120,10 @@ def test_other_images_are_coded_evenly_between_percentiles_and_a_margin():
     low, high = np.percentile(array, [0.5, 99.5])
     found = make_stack(volume(array), {}, LABELS)
     inner = (array > low) & (array < high)
-    assert np.abs(found.intensities() - array)[inner].max() <= 1.5 * (high - low) / 255 / 2 + 1e-3
-    assert found.levels[-1] < 200
+    assert (
+        np.abs(found.intensities() - array)[inner].max() <= 1.5 * (high - low) / 223 / 2 + 1e-3
+    )  # 255 less 16 at either end
+    assert found.levels[-1] == 1e6 and found.levels[0] == array.min()
 
 
 @pytest.mark.parametrize("hole", [np.nan, np.inf, -np.inf])
@@ -178,6 +220,23 @@ def test_label_values_above_255_are_numbered_anew():
     with pytest.raises(ValueError, match="at most 255 labels, found 300"):
         many = np.arange(301, dtype=np.int32).reshape(7, 43, 1)
         make_stack(volume(np.zeros((7, 43, 1), np.uint8)), {"reference": many}, LABELS)
+
+
+@pytest.mark.parametrize("channels", [2, 4])
+def test_channels_that_are_no_colours_are_refused(channels):
+    image = Volume(np.zeros((channels, 4, 4, 4), np.float32), Geometry(np.eye(4), (4, 4, 4)))
+    with pytest.raises(ValueError, match=f"one channel or three .colours., found {channels}"):
+        make_stack(image, {}, LABELS)
+
+
+def test_intensities_beyond_32_bits_are_refused():
+    with pytest.raises(ValueError, match=r"between -1e\+30 and 1e\+30"):
+        make_stack(volume(np.random.default_rng(0).random((9, 9, 9)) * 1e300), {}, LABELS)
+
+
+def test_a_stack_without_a_position_is_read_as_one(tmp_path):
+    after = read_stack(write_stack(tmp_path / "x.npz", dataclasses.replace(example(), origin_mm=None)))
+    assert after.origin_mm is None
 
 
 def example() -> Stack:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from medseg.metrics.catalogue import METRICS
 from medseg.reports.comparison.results import Comparison, case_scores, volume_points
 from medseg.reports.comparison.words import label_text, leading_metrics
-from medseg.reports.figure_style import GRID, INK, MUTED, SMALL, as_png, colour, name_text, new_figure, titled
+from medseg.reports.figure_style import GRID, INK, MUTED, SMALL, TITLE, as_png, colour, name_text, new_figure, titled
 from medseg.reports.figures import scale_distances
 from medseg.reports.metric_text import title
 from medseg.reports.text_table import told_apart
@@ -26,7 +26,7 @@ IN_A_ROW = 3  # labels, or methods
 PANEL_INCHES = 3.4
 LINES_UP_TO = 240  # dots joined by lines; more would be a grey area
 LIMITS_UP_TO = 2  # labels whose limits of agreement are drawn; all are in the table
-LONGEST_METHOD = 16
+LONGEST_METHOD, LONGEST_LABEL = 16, 24
 SHADES = 0.75  # of the darkest rank
 PALE_FROM = -0.6  # where the colours of a share would begin: its figures stay readable
 
@@ -53,8 +53,9 @@ def _draw_scores(found: Comparison, metric: str) -> bytes:
     """A panel a label: a box a method, a dot a case, and thin lines that join a case's dots."""
     names = short_names(found.methods)
     figure, grid = _panels(len(found.labels), 0.75 + 0.34 * len(names))
+    shown = told_apart([label_text(label) for label in found.labels], LONGEST_LABEL)
     for place, label in enumerate(found.labels):
-        axes = titled(grid[place], label_text(label))
+        axes = titled(grid[place], shown[place])
         values = case_scores(found.data, label, metric)
         shade = (0.38, 0.43, 0.48) if label is None else colour(found.data.labels.index(label))
         _boxes(axes, values, shade)
@@ -67,7 +68,18 @@ def _draw_scores(found: Comparison, metric: str) -> bytes:
         axes.grid(visible=False, axis="y")
         axes.grid(visible=True, axis="x", color=GRID, linewidth=0.8)
     figure.suptitle(title(metric, found.data.unit), x=0.01, ha="left", fontsize=11.5, color=INK, fontweight="bold")
+    _fit_titles(figure)
     return as_png(figure)
+
+
+def _fit_titles(figure: Figure) -> None:
+    """Make titles that are wider than their axes smaller: so many letters can be narrow or wide."""
+    figure.draw_without_rendering()
+    for axes in figure.axes:
+        shown = axes.set_title(axes.get_title("left"), loc="left", fontsize=TITLE, color=INK, fontweight="bold")
+        width = shown.get_window_extent().width
+        if width > axes.bbox.width:
+            shown.set_fontsize(0.95 * TITLE * axes.bbox.width / width)  # glyphs are hinted anew
 
 
 def _boxes(axes: Axes, values: Array, shade: tuple[float, float, float]) -> None:
@@ -87,15 +99,28 @@ def _boxes(axes: Axes, values: Array, shade: tuple[float, float, float]) -> None
         axes.scatter(known, [place] * len(known), s=11, color=[shade], edgecolors="white", linewidths=0.3, zorder=3)
 
 
-def _draw_wins(found: Comparison, metric: str) -> bytes:
-    """Share of cases in which the row's method is better than the column's; bold where they were called different."""
-    names, label = short_names(found.methods), found.labels[0]
-    shares, bold = np.full((len(names), len(names)), np.nan), np.zeros((len(names), len(names)), dtype=bool)
-    for pair in found.pairs[metric, label]:
+def win_shares(found: Comparison, metric: str) -> tuple[Array, npt.NDArray[np.bool_]]:
+    """Share of cases in which the row's method is better than the column's, and where either one was found to lead."""
+    shape = len(found.methods), len(found.methods)
+    shares, leads = np.full(shape, np.nan), np.zeros(shape, dtype=bool)
+    for pair in found.pairs[metric, found.labels[0]]:
         one, two = found.methods.index(pair.a), found.methods.index(pair.b)
         if pair.found.wins is not None:
             shares[one, two], shares[two, one] = pair.found.wins, 1 - pair.found.wins
-            bold[one, two] = bold[two, one] = pair.different == "yes"
+            leads[one, two] = leads[two, one] = pair.has_leader
+    return shares, leads
+
+
+def rank_shares(found: Comparison, metric: str) -> dict[str, Array]:
+    """How often each method has rank 1, 2 and so on where patients are drawn again, the best method first."""
+    stability, _ = found.ranks[metric, found.labels[0]]
+    return {found.methods[place]: stability.shares[place] for place in np.argsort(stability.ranks, kind="stable")}
+
+
+def _draw_wins(found: Comparison, metric: str) -> bytes:
+    """A matrix of `win_shares`; bold where one of the two leads."""
+    names = short_names(found.methods)
+    shares, bold = win_shares(found, metric)
     side = 1.6 + 0.52 * len(names)
     figure = new_figure(side, side + 1.4)
     axes = titled(figure.add_subplot(), f"{title(metric, found.data.unit)}: wins, %")
@@ -113,15 +138,15 @@ def _draw_wins(found: Comparison, metric: str) -> bytes:
 
 
 def _draw_ranks(found: Comparison, metric: str) -> bytes:
-    """How often each method has each rank where patients are drawn again, the best method on top."""
-    stability, _ = found.ranks[metric, found.labels[0]]
-    names = short_names(found.methods)
-    order = np.argsort(stability.ranks, kind="stable")
+    """Bars of `rank_shares`, the best method on top."""
+    short = dict(zip(found.methods, short_names(found.methods), strict=True))
+    bars = rank_shares(found, metric)
+    names, of_methods = [short[name] for name in bars], np.stack(list(bars.values()))
     figure = new_figure(1.2 + 0.36 * len(names))
     axes = titled(figure.add_subplot(), f"{title(metric, found.data.unit)}: ranks, % of samples")
     left = np.zeros(len(names))
     for rank in range(len(names)):
-        shares = 100 * stability.shares[order, rank]
+        shares = 100 * of_methods[:, rank]
         grey = SHADES * rank / max(1, len(names) - 1)
         red, green, blue = (0.04 + grey * 0.95, 0.36 + grey * 0.62, 0.68 + grey * 0.31)
         axes.barh(range(len(names)), shares, left=left, color=(red, green, blue), height=0.72, edgecolor="white",
@@ -131,7 +156,7 @@ def _draw_ranks(found: Comparison, metric: str) -> bytes:
                 axes.text(start + share / 2, place, f"{rank + 1}", ha="center", va="center", fontsize=SMALL,
                           color="white" if grey < SHADES / 2 else INK)  # fmt: skip
         left += shares
-    axes.set_yticks(range(len(names)), [names[place] for place in order])
+    axes.set_yticks(range(len(names)), names)
     axes.tick_params(axis="y", labelcolor=INK)
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.set_xlim(0, 100)
@@ -168,7 +193,7 @@ def _draw_volumes(found: Comparison) -> bytes:
 
 
 def _panels(n: int, height_inches: float) -> tuple[Figure, list[Any]]:
-    """A figure of n axes, three in a row, which share their scales."""
+    """A figure of n axes, three in a row, which share their vertical scale."""
     columns = min(IN_A_ROW, n)
     rows = math.ceil(n / columns)
     figure = new_figure(0.4 + rows * height_inches, max(5.2, columns * PANEL_INCHES))

@@ -36,6 +36,11 @@ class Method:
         """How many runs were joined into the table of a seed; 1 where runs are seeds."""
         return len(self.runs) if len(self.seeds) == 1 else 1
 
+    def table_of(self, seed: int, case: str) -> Path:
+        """The file that holds a case's scores of a seed."""
+        runs = self.runs if self.n_folds > 1 else self.runs[seed : seed + 1]
+        return next(run.path for run in runs if any(row["case"] == case for row in run.cases)) / "cases.csv"
+
 
 def read_methods(methods: Mapping[str, Folders]) -> list[Method]:
     """Read the runs of every method, and refuse what cannot be compared.
@@ -54,7 +59,7 @@ def read_methods(methods: Mapping[str, Folders]) -> list[Method]:
     """
     _check_names(list(methods))
     folders = {name: _find_runs(given) for name, given in methods.items()}
-    _refuse_twice(folders)
+    _refuse_twice([(name, path) for name, paths in folders.items() for path in paths])
     found = [_read_method(name, paths) for name, paths in folders.items()]
     tables = [table for method in found for table in _tables(method)]
     for other in tables[1:]:
@@ -77,7 +82,7 @@ def name_methods(given: Sequence[str]) -> dict[str, Path]:
         named.append(("", Path(text)) if alone else (name, Path(folder)))
     paths = [path.resolve() for _, path in named]
     names = [name or _shortest(path, paths) for (name, _), path in zip(named, paths, strict=True)]
-    _refuse_twice({str(place): [path] for place, path in enumerate(paths)})
+    _refuse_twice([(text, path) for text, (_, path) in zip(given, named, strict=True)])
     _check_names(names)
     return dict(zip(names, (path for _, path in named), strict=True))
 
@@ -130,15 +135,14 @@ def _natural(path: Path) -> tuple[Any, ...]:
     return tuple((part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in parts)
 
 
-def _refuse_twice(folders: Mapping[str, Sequence[Path]]) -> None:
+def _refuse_twice(named: Iterable[tuple[str, Path]]) -> None:
     seen: dict[Path, str] = {}
-    for name, paths in folders.items():
-        for path in paths:
-            real = path.resolve()
-            if real in seen:
-                what, fix = "the same run twice", "name each run once; a copy says nothing new either"
-                raise UsageError(Fault("E903", what, fix, found=f"{plain(seen[real])} and {plain(name)}", file=path))
-            seen[real] = name
+    for name, path in named:
+        real = path.resolve()
+        if real in seen:
+            what, fix = "the same run twice", "name each run once; a copy says nothing new either"
+            raise UsageError(Fault("E903", what, fix, found=f"{plain(seen[real])} and {plain(name)}", file=path))
+        seen[real] = name
 
 
 def _read_method(name: str, paths: Sequence[Path]) -> Method:

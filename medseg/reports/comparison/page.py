@@ -15,16 +15,17 @@ from medseg.reports.comparison.side_by_side import draw_cases, wide_figure
 from medseg.reports.comparison.tables import STATISTICS, describe_published
 from medseg.reports.comparison.what_was_run import draw_facts, missing_files, unequal
 from medseg.reports.comparison.words import (
-    VERDICTS,
     difference_text,
     headline,
     interval_text,
+    invented_note,
     label_text,
     leader,
     leading_metrics,
     left_out,
     p_text,
     seeds_note,
+    verdict_text,
 )
 from medseg.reports.metric_text import NOTHING, figure, interval, title
 from medseg.reports.text_table import plain, shorten
@@ -34,14 +35,17 @@ SCORE_HEAD = ("", "n", "mean", "95 % interval", "sd cases", "sd seeds", "missed"
 PAIR_HEAD = ("", "verdict", "n", "difference", "95 % interval", "over seeds too", "p (Holm)", "p", "wins", "median")
 TESTS = (
     "Difference: first minus second method, mean over cases that both have a value of; its interval is over patients. "
+    "Where one method invents a structure and the other rightly finds nothing, the other has the best value (overlaps "
+    "1, distances 0) in pairs, wins and ranks; tables of means and the figure of scores leave that value out. "
     "Wins: share of these cases in which the first method is better, ties half. p: Wilcoxon's signed-rank test over "
     "patients. p (Holm): corrected for all pairs and labels of the metric; where both methods have seeds, the larger "
     "one of this p and that of the interval over seeds is corrected. Different: p (Holm) below 0.05. Not shown is not "
-    "the same as equal. Too few: so few patients cannot give such a p, whatever their scores."
+    "the same as equal. Too few: so few patients cannot give such a p, whatever their scores. "
+    "No leader: the mean and the ranks favour different methods."
 )
 RANKED = (
-    "Rank: by mean score, over the cases in which every method has a value. Mean rank: over cases. Tau: Kendall's "
-    "between this order and that of 2000 samples of the same patients drawn again, mean and 2.5 % quantile."
+    "Rank: by mean score, over the cases in which every method has a value (as in pairs). Mean rank: over cases. Tau: "
+    "Kendall's between this order and that of 2000 samples of the same patients drawn again, mean and 2.5 % quantile."
 )
 LONGEST = 60
 SPARE = 0.97  # of the budget; the rest is for what is not counted
@@ -92,7 +96,10 @@ def _leader_fact(found: Comparison) -> str:
     score = found.scores[metrics[0], found.labels[0]][found.methods.index(first)]
     low, high = score.interval or (None, None)
     where = markup.text(f"{shorten(plain(first), LONGEST)}, {plain(label_text(score.label))} {_span(score, low, high)}")
-    name = f"Best mean {title(metrics[0], found.data.unit)}"
+    pairs = found.pairs[metrics[0], found.labels[0]]
+    invented = any(sum(pair.invented) for pair in pairs)
+    # the best by rank need not have the best mean of the table, which leaves out what it was right to leave out
+    name = f"{'Ranked first: mean' if invented else 'Best mean'} {title(metrics[0], found.data.unit)}"
     return markup.fact(name, figure(score.mean, metrics[0]), where, main=True)
 
 
@@ -109,6 +116,8 @@ def _pairs_fact(found: Comparison) -> str:
     pairs = found.pairs[metrics[0], found.labels[0]] if metrics else []
     n = sum(pair.different == "yes" for pair in pairs)
     note = f"by {METRICS[metrics[0]].title}, {label_text(found.labels[0])}" if metrics else ""
+    split = sum(pair.different == "yes" and not pair.has_leader for pair in pairs)
+    note += f"; {split} without a leader" if split else ""
     return markup.fact("Pairs that differ", f"{n} of {len(pairs)}", markup.text(plain(note)))
 
 
@@ -192,10 +201,9 @@ def _pair_rows(found: Comparison, metric: str, label: str | None) -> Iterator[st
         yield markup.row(
             f"{_short(pair.a)} \u2013 {_short(pair.b)}",
             _pair_cells(pair),
-            strong=0 if pair.different == "yes" else None,
+            strong=0 if pair.has_leader else None,
         )
-        note = left_out(pair)
-        if note:
+        for note in filter(None, (invented_note(pair), left_out(pair))):
             yield f'<tr><td class="muted" colspan="{len(PAIR_HEAD)}">{markup.text(note)}</td></tr>'
 
 
@@ -203,7 +211,7 @@ def _pair_cells(pair: Pair) -> list[str]:
     paired, metric, seeds = pair.found, pair.metric, pair.found.with_seeds
     wins = NOTHING if paired.wins is None else f"{100 * paired.wins:.0f} %"
     over_seeds = interval_text((seeds.low, seeds.high), metric) if seeds else NOTHING
-    return [VERDICTS[pair.different], _cases(paired.n, paired.n_patients), difference_text(paired.mean, metric),
+    return [verdict_text(pair), _cases(paired.n, paired.n_patients), difference_text(paired.mean, metric),
             interval_text(paired.interval, metric), over_seeds, p_text(pair.p_holm), p_text(paired.p), wins,
             difference_text(paired.median, metric)]  # fmt: skip
 
@@ -213,7 +221,7 @@ def _figures(found: Comparison, metric: str, figures: Mapping[str, bytes]) -> st
     wide = {f"{SCORES}{metric}.png": f"{name} of every case, by label and method; lines join a case"}
     pair = {
         f"{WINS}{metric}.png": "Share of cases in which the row's method is better than the column's, in per cent; "
-        "bold where the two were called different",
+        "bold where one of the two was found to lead",
         f"{RANKS}{metric}.png": "How often each method has each rank where patients are drawn again",
     }
     return (

@@ -57,7 +57,8 @@ class PairedScores:
                 elif METRICS[metric].kind in MUST and row.get("empties") != "absent":
                     what = f"no {metric} of {row['label']} in a run of {plain(method.name)}, though it is not absent"
                     cell = repr(row.get(metric))
-                    raise DataError(Fault("E105", what, "evaluate again", "a number", cell, case=row["case"]))
+                    file = method.table_of(seed, row["case"])
+                    raise DataError(Fault("E105", what, "evaluate again", "a number", cell, file, row["case"]))
         return found
 
     def tolerance(self, metric: str, labels: Sequence[str]) -> float | None:

@@ -56,7 +56,8 @@ class Pair:
         found: the difference `a` minus `b`.
         p_holm, different: of `medseg.metrics.paired.verdicts`, over `n_tests` comparisons of one metric.
         absent: cases that are no pair, since the structure is in no mask.
-        invented: cases that are no pair, since `a` (or `b`) alone invented the structure.
+        invented: cases (of the mean over labels: structures) that `a` (or `b`) alone invented; the other has the best
+            value there, see `counted`.
         undefined: cases that are no pair for any other reason.
     """
 
@@ -77,6 +78,11 @@ class Pair:
         """The method that is better by the mean and by the ranks; nothing where the two disagree."""
         return {1: self.a, -1: self.b, 0: ""}[self.found.favours]
 
+    @property
+    def has_leader(self) -> bool:
+        """Whether the two were called different, and one of them better."""
+        return self.different == "yes" and self.better != ""
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -87,7 +93,8 @@ class Comparison:
         metrics: those compared; of them `directed` are better higher or lower.
         labels: those of the data, and None (the mean over them) first where there are several.
         scores, pairs: a metric and label to its methods' scores, and to its pairs.
-        ranks: a metric and label to the order of the methods, and of how many cases; not where no case has all values.
+        ranks: a metric and label to the order of the methods by their mean over the cases in which all of them count
+            (see `counted`), and how many these are; not where there are none.
         agreement: a method and label to the agreement of its volumes; empty where volumes were not measured.
     """
 
@@ -158,6 +165,23 @@ def volume_points(data: PairedScores, method: Method, label: str) -> list[tuple[
     return [(float(r + p) / 2, float(p - r)) for r, p in zip(reference, predicted, strict=True) if np.isfinite(r + p)]
 
 
+def counted(data: PairedScores, methods: Sequence[Method], metric: str, values: Sequence[Array]) -> list[Array]:
+    """The methods' values as they are compared: who rightly finds nothing, where another invents, has the best value.
+
+    A table of means leaves a structure out that is in neither mask. Were it left out of comparisons as well, a method
+    that invents structures would be compared on the other cases alone, and inventing would cost nothing. A structure
+    that none of `methods` invents in any seed stays left out.
+
+    Args:
+        values: of every method, (seeds, labels, cases).
+    """
+    best = value_range(metric)[METRICS[metric].higher_is_better is True]
+    kinds = [data.kinds[method.name] for method in methods]
+    invented = np.any([(each == "invented").any(axis=0) for each in kinds], axis=0)
+    return [np.where(np.isnan(own) & (each == "absent") & invented, best, own)
+            for own, each in zip(values, kinds, strict=True)]  # fmt: skip
+
+
 def _chosen(data: PairedScores, label: str | None) -> list[int]:
     return list(range(len(data.labels))) if label is None else [data.labels.index(label)]
 
@@ -189,23 +213,25 @@ def _pairs(
 ) -> dict[Key, list[Pair]]:
     """Of one metric, which are one family for Holm's correction."""
     asked = [(label, one, two) for label in labels for one, two in itertools.combinations(range(len(values)), 2)]
-    found = [_difference(data, metric, label, values[one], values[two], seed) for label, one, two in asked]
+    both = {(one, two): counted(data, (data.methods[one], data.methods[two]), metric, (values[one], values[two]))
+            for _, one, two in asked}  # fmt: skip
+    found = [_difference(data, metric, label, both[one, two], seed) for label, one, two in asked]
     n_tests = sum(each.p is not None for each in found)
     pairs: dict[Key, list[Pair]] = {(metric, label): [] for label in labels}
     for (label, one, two), difference, (p_holm, different) in zip(asked, found, verdicts(found), strict=True):
         a, b = data.methods[one], data.methods[two]
-        left = _left_out(data, label, a, b, values[one], values[two])
+        left = _left_out(data, label, a, b, *both[one, two])
         pair = Pair(a.name, b.name, label, metric, difference, p_holm, different, n_tests, *left)
         pairs[metric, label].append(pair)
     return pairs
 
 
 def _difference(
-    data: PairedScores, metric: str, label: str | None, one: Array, two: Array, seed: int
+    data: PairedScores, metric: str, label: str | None, values: Sequence[Array], seed: int
 ) -> PairedDifference:
-    chosen = _chosen(data, label)
-    known = _known(one[:, chosen]) & _known(two[:, chosen])
-    (a, cases), (b, _) = over_labels(one[:, chosen], known), over_labels(two[:, chosen], known)
+    one, two = (each[:, _chosen(data, label)] for each in values)
+    known = _known(one) & _known(two)
+    (a, cases), (b, _) = over_labels(one, known), over_labels(two, known)
     lowest, highest = value_range(metric)
     reach = highest - lowest
     better = METRICS[metric].higher_is_better is True
@@ -215,20 +241,21 @@ def _difference(
 def _left_out(
     data: PairedScores, label: str | None, a: Method, b: Method, one: Array, two: Array
 ) -> tuple[int, tuple[int, int], int]:
-    """Why cases (of the mean over labels: structures) are no pair: `Pair`'s absent, invented and undefined."""
+    """`Pair`'s absent, invented and undefined; `one` and `two` are `counted`."""
     chosen = _chosen(data, label)
     missing = ~(_known(one[:, chosen]) & _known(two[:, chosen]))
     of_a, of_b = (data.kinds[each.name][:, chosen] for each in (a, b))
     by_a, by_b = ((kinds == "invented").any(axis=0) for kinds in (of_a, of_b))
-    alone = int((missing & by_a & ~by_b).sum()), int((missing & by_b & ~by_a).sum())
+    alone = int((by_a & ~by_b).sum()), int((by_b & ~by_a).sum())
     n_absent = int((missing & (of_a == "absent").all(axis=0) & (of_b == "absent").all(axis=0)).sum())
-    return n_absent, alone, int(missing.sum()) - n_absent - sum(alone)
+    return n_absent, alone, int(missing.sum()) - n_absent
 
 
 def _ranks(
     data: PairedScores, metric: str, labels: Sequence[str | None], values: Sequence[Array], seed: int
 ) -> dict[Key, tuple[RankStability, int]]:
     ranks: dict[Key, tuple[RankStability, int]] = {}
+    values = counted(data, data.methods, metric, values)
     for label in labels:
         chosen = _chosen(data, label)
         known = np.all([_known(each[:, chosen]) for each in values], axis=0)

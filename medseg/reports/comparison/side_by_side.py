@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -21,11 +22,28 @@ K = 8  # cases of each kind
 IN_A_ROW = 6  # panels
 LEAST_PIXELS = 640  # of a row of panels
 KINDS = ("Worst cases", "Cases on which the methods differ most", "Best cases")
-NOTE = (
-    "Axial slices with most reference (pictures as they are), the patient's right on the viewer's left. Filled: the "
-    "reference; outlined: the prediction. Figures over panels are scores of the run that is shown, the first one of "
-    "each method; those beside names are means over methods and seeds."
+NOTE = "Figures beside the cases' names are means over methods and seeds."
+PANELS = (
+    "Slices across the coarsest axis with most reference (pictures as they are); letters at the edges say which side "
+    "is which. Filled: the reference; outlined: the prediction. Figures over panels are scores of the run that is "
+    "shown, the first one of each method."
 )
+OVER_BUDGET = (
+    "Even without pictures of cases this page is larger than was asked for: tables and figures are never left out."
+)
+
+
+@dataclass(frozen=True)
+class _Picture:
+    """A PNG and what it shows: a row of panels of all methods, or one method's own picture."""
+
+    png: bytes
+    what: str
+    method: str = ""
+
+    @property
+    def of_slices(self) -> bool:
+        return not self.method
 
 
 def choose_cases(values: Array, higher_is_better: bool, k: int = K) -> list[list[int]]:
@@ -54,7 +72,9 @@ def draw_cases(found: Comparison, budget_bytes: float) -> Iterator[str]:
     of_seeds = [seed_scores(found.data, method, label, metric) for method in found.data.methods]
     by = f"{title(metric, found.data.unit)}, {label_text(label)}"
     yield f'<p class="note">{markup.text(NOTE)} Cases are chosen by {markup.text(by)}.</p>'
-    shown: set[int] = set()
+    if budget_bytes <= 0:
+        yield f'<p class="note"><strong>{OVER_BUDGET}</strong></p>'
+    shown, explained = set[int](), False
     left, lost = budget_bytes, set[int]()
     for kind, places in zip(KINDS, choose_cases(values, found.pairs[metric, label][0].found.higher_is_better),
                             strict=True):  # fmt: skip
@@ -63,11 +83,14 @@ def draw_cases(found: Comparison, budget_bytes: float) -> Iterator[str]:
         for place in (place for place in places if place not in shown):
             case, scores = found.data.cases[place], [own[:, place] for own in of_seeds]
             pngs = _pictures(found.data.methods, case, scores, metric) if left > 0 else []
-            left -= sum(4 * len(png) / 3 for png, _ in pngs)
+            left -= sum(4 * len(each.png) / 3 for each in pngs)
             if left <= 0:
                 lost.add(place)
                 continue
             shown.add(place)
+            if not explained and any(each.of_slices for each in pngs):
+                explained = True
+                yield f'<p class="note">{PANELS}</p>'
             yield _case(case, place, pngs, figure(float(np.nanmean(values[:, place])), metric))
         links = ", ".join(f'<a href="#case-{place}">{markup.text(found.data.cases[place])}</a>' for place in above)
         yield f'<p class="note">Shown above: {links}.</p>' if above else ""
@@ -78,11 +101,16 @@ def draw_cases(found: Comparison, budget_bytes: float) -> Iterator[str]:
         )
 
 
-def _case(case: str, place: int, pngs: Sequence[tuple[bytes, str]], mean: str) -> str:
+def _case(case: str, place: int, pngs: Sequence[_Picture], mean: str) -> str:
     if not pngs:
         return f'<p id="case-{place}">{markup.text(plain(case))}: mean {mean}; no picture.</p>'
     head = f'<h4 class="name" id="case-{place}">{markup.text(plain(case))}: mean {mean}</h4>'
-    return head + "".join(wide_figure(f"<figure>{markup.picture(png, what)}</figure>") for png, what in pngs)
+    return head + "".join(wide_figure(f"<figure>{markup.picture(each.png, each.what)}{_caption(each)}</figure>")
+                          for each in pngs)  # fmt: skip
+
+
+def _caption(of: _Picture) -> str:
+    return "" if of.of_slices else f'<figcaption class="note">{markup.text(of.method)}</figcaption>'
 
 
 def wide_figure(figure: str) -> str:
@@ -90,7 +118,7 @@ def wide_figure(figure: str) -> str:
     return f'<div class="wide"><div style="min-width:{LEAST_PIXELS}px">{figure}</div></div>'
 
 
-def _pictures(methods: Sequence[Method], case: str, scores: Sequence[Array], metric: str) -> list[tuple[bytes, str]]:
+def _pictures(methods: Sequence[Method], case: str, scores: Sequence[Array], metric: str) -> list[_Picture]:
     """One row of panels where every method has slices of the case; else the picture that each run made."""
     runs = [_run_of(method, case) for method in methods]
     names = [plain(method.name) for method in methods]
@@ -98,11 +126,10 @@ def _pictures(methods: Sequence[Method], case: str, scores: Sequence[Array], met
     if stacks:
         texts = [f"{name} {figure(_or_none(own[seed]), metric)}"
                  for name, own, (_, seed) in zip(names, scores, runs, strict=True)]  # fmt: skip
-        return [(_row(stacks, texts), f"{case}: image, reference and predictions of {', '.join(names)}")]
+        return [_Picture(_row(stacks, texts), f"{case}: image, reference and predictions of {', '.join(names)}")]
     previews = [(name, run.previews.get(case)) for name, (run, _) in zip(names, runs, strict=True) if run]
-    return [
-        (path.read_bytes(), f"{case}: image, reference and prediction of {name}") for name, path in previews if path
-    ]
+    return [_Picture(path.read_bytes(), f"{case}: image, reference and prediction of {name}", name)
+            for name, path in previews if path]  # fmt: skip
 
 
 def _run_of(method: Method, case: str) -> tuple[RunFolder | None, int]:

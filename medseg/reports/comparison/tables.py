@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,14 +12,15 @@ from medseg.metrics.case_table import write_rows
 from medseg.metrics.catalogue import POLICY
 from medseg.metrics.summary import EMPTIES
 from medseg.reports.comparison.published import MARK, PublishedRow
-from medseg.reports.comparison.results import Comparison, Score
+from medseg.reports.comparison.results import Comparison, Pair, Score
 from medseg.reports.comparison.words import (
-    VERDICTS,
     difference_text,
     interval_text,
+    invented_note,
     label_text,
     leading_metrics,
     p_text,
+    verdict_text,
 )
 from medseg.reports.metric_text import NOTHING, figure, interval, title
 from medseg.reports.text_table import Table, as_latex, as_markdown, as_text, markdown, plain, shorten, told_apart
@@ -34,6 +36,7 @@ STATISTICS = (
     "Mean over cases of each case's mean over seeds, with its 95 % interval over patients; SD over cases and over the "
     "seeds' means (n - 1)."
 )
+TERMINAL = 100  # places
 LONGEST_LABEL, LONGEST_METHOD, LONGEST_PAIR = 16, 20, 13  # letters on a terminal of 100
 
 
@@ -75,13 +78,18 @@ def terminal_lines(found: Comparison, published: Sequence[PublishedRow]) -> list
         compared = [
             [paired[pair.a], paired[pair.b], difference_text(pair.found.mean, metric),
              interval_text(pair.found.interval, metric), str(pair.found.n), p_text(pair.p_holm),
-             VERDICTS[pair.different]]
+             verdict_text(pair)]
             for pair in pairs
         ]  # fmt: skip
         what = shorten(f"{title(metric, found.data.unit)}, {plain(label_text(found.labels[0]))}", 90)
         head = ["A", "B", "A - B", "95 % interval", "n", "p (Holm)", "different"]
-        lines += ["", what, *as_text(Table(head, compared, names=2))]
+        lines += ["", what, *as_text(Table(head, compared, names=2)), *_invented_lines(pairs)]
     return lines
+
+
+def _invented_lines(pairs: Sequence[Pair]) -> list[str]:
+    notes = [note for note in map(invented_note, pairs) if note]
+    return [line for note in notes for line in textwrap.wrap(f"{note}.", TERMINAL)]
 
 
 def _score_rows(found: Comparison) -> list[dict[str, Any]]:

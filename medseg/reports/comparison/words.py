@@ -10,6 +10,7 @@ from medseg.reports.text_table import plain
 
 MOST_SENTENCES = 6  # on one metric
 VERDICTS = {"yes": "different", "no": "not shown", "too few": "too few"}
+NO_LEADER = "different, no leader"  # the mean and the ranks disagree
 
 
 def p_text(p: float | None) -> str:
@@ -47,13 +48,18 @@ def label_text(label: str | None) -> str:
     return MEAN if label is None else label
 
 
+def verdict_text(pair: Pair) -> str:
+    """``different``, ``different, no leader``, ``not shown`` or ``too few``."""
+    return NO_LEADER if pair.different == "yes" and not pair.has_leader else VERDICTS[pair.different]
+
+
 def leading_metrics(found: Comparison) -> tuple[str, ...]:
     """Dice and HD95 where they were compared, or else the first two."""
     return tuple(metric for metric in HEADLINES if metric in found.directed) or found.directed[:2]
 
 
 def leader(found: Comparison, metric: str) -> str:
-    """The method with the best mean: over labels, or of the one label; of several alike, the first one given."""
+    """The method of rank 1: over labels, or of the one label; of several alike, the first one given."""
     known = found.ranks.get((metric, found.labels[0]))
     return found.methods[int(known[0].ranks.argmin())] if known else found.methods[0]
 
@@ -68,7 +74,12 @@ def headline(found: Comparison, metric: str) -> list[str]:
 
 
 def sentence(pair: Pair, first: str, unit: str) -> str:
-    """One comparison, seen from the method `first`; `unit` is that of distances."""
+    """One comparison, seen from the method `first`, and what was invented; `unit` is that of distances."""
+    note = invented_note(pair)
+    return f"{_compared(pair, first, unit)} {note}." if note else _compared(pair, first, unit)
+
+
+def _compared(pair: Pair, first: str, unit: str) -> str:
     found, metric = pair.found, METRICS[pair.metric]
     what = f"in {metric.title}{'' if pair.label is None else f' of {plain(pair.label)}'}"
     names = pair.a, pair.b
@@ -106,10 +117,13 @@ def seeds_note(found: Comparison) -> str:
             "only where two tests agree: Wilcoxon's over patients, and one in which patients and seeds are both random."
         )
     if once:
-        who = "Each method was trained once, so these" if len(once) == len(methods) else "Comparisons with one seed"
+        folds = {method.n_folds > 1 for method in methods if len(method.seeds) < LEAST_SEEDS}
+        often = "once, or once a fold" if len(folds) > 1 else "once a fold" if True in folds else "once"
+        who = f"Each method was trained {often}, so these" if len(once) == len(methods) else "Comparisons with one seed"
+        how = "train each with two seeds or more" + (", all on one split" if True in folds else "")
         parts.append(
             f"{who} are tests of trained networks, not of methods: another seed gives another network, which may "
-            "change the order. To compare methods, train each with two seeds or more."
+            f"change the order. To compare methods, {how}."
         )
     return " ".join(parts)
 
@@ -117,10 +131,19 @@ def seeds_note(found: Comparison) -> str:
 def left_out(pair: Pair) -> str:
     """How many cases (of the mean over labels: structures) are no pair, and why; nothing where all are."""
     parts = [f"{pair.absent} absent from all masks"] if pair.absent else []
-    for name, other, n in ((pair.a, pair.b, pair.invented[0]), (pair.b, pair.a, pair.invented[1])):
-        parts += [f"{n} invented by {plain(name)} alone, where {plain(other)} rightly found nothing"] if n else []
     parts += [f"{pair.undefined} without a value"] if pair.undefined else []
     return f"Not in the pairs: {'; '.join(parts)}" if parts else ""
+
+
+def invented_note(pair: Pair) -> str:
+    """How many structures one method alone invented, and that they count; nothing where there are none."""
+    parts = []
+    for name, other, n in ((pair.a, pair.b, pair.invented[0]), (pair.b, pair.a, pair.invented[1])):
+        what = "structures" if pair.label is None else "cases"
+        where = f"in {n} {what[:-1] if n == 1 else what}"
+        parts += [f"{plain(name)} invents {where}, where {plain(other)} rightly finds nothing"] if n else []
+    best = "1" if pair.found.higher_is_better else "0"
+    return f"{'; '.join(parts)} (which counts as {METRICS[pair.metric].title} {best})" if parts else ""
 
 
 def counted(pair: Pair) -> str:

@@ -16,10 +16,8 @@ from medseg.reports.comparison.page import build_page
 from medseg.reports.comparison.paired_scores import pair_scores, shared_metrics
 from medseg.reports.comparison.published import PublishedRow, read_published
 from medseg.reports.comparison.results import MEAN, Comparison, compare_methods
-from medseg.reports.comparison.tables import terminal_lines, write_tables
+from medseg.reports.comparison.tables import TERMINAL, terminal_lines, write_tables
 from medseg.reports.comparison.words import seeds_note
-
-TERMINAL = 100  # places
 
 
 def write_comparison(
@@ -70,6 +68,10 @@ def write_comparison(
 def _metrics(methods: Sequence[Method], asked: Sequence[str] | None) -> tuple[str, ...]:
     shared = shared_metrics(methods)
     names = shared if asked is None else chosen(asked)
+    rows = [row for method in methods for table in method.seeds for row in table]
+    if all(row.get("empties") == "absent" for row in rows):
+        what, fix = "every structure is absent from all masks: nothing can be compared", "compare on other cases"
+        raise DataError(Fault("E507", what, fix, "a structure in some mask", "none", methods[0].runs[0].path))
     absent = [name for name in names if name not in shared]
     if absent or not any(METRICS[name].higher_is_better is not None for name in names):
         fix = "choose metrics that all runs were scored by, or evaluate the runs again with the same metrics"

@@ -123,8 +123,8 @@ def _refuse_other(before: Mapping[str, Any], settings: Mapping[str, Any], path: 
         if new is None:
             faults.append((f"choice of methods ({name} is left out)", name, "not named"))
         elif any(method.get(key) != new[key] for key in ("delta", "settings")):
-            faults.append((f"method {name}", *({key: each.get(key) for key in ("delta", "settings")}
-                                               for each in (method, new))))  # fmt: skip
+            old, other = ({key: each.get(key) for key in ("delta", "settings")} for each in (method, new))
+            faults.append((f"method {name}", old, other))
         elif method != new and not faults:  # the study's own settings are in it, too
             faults.append((f"configuration of {name}", "the bundle's files as they were", "changed files"))
     if not set(seeds) <= set(settings["seeds"]):

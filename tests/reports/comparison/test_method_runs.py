@@ -178,7 +178,7 @@ def test_folders_name_methods(tmp_path):
         "mine": tmp_path / "x/run",
         "other": Path(given[2]),
     }
-    with pytest.raises(UsageError, match="the same run twice"):
+    with pytest.raises(UsageError, match=rf"the same run twice; found {given[0]} and again={given[0]}"):
         name_methods([given[0], f"again={given[0]}"])
     with pytest.raises(UsageError, match="two methods have one name; found m"):
         name_methods([f"m={given[0]}", f"m={given[1]}"])
