@@ -25,7 +25,7 @@ from medseg.volumes.slice_pixels import (
     slice_pixels,
     with_labels,
 )
-from medseg.volumes.stack import Stack, slice_axis
+from medseg.volumes.stack import Stack, coarsest_axis
 
 Place = tuple[int, int]
 
@@ -164,7 +164,7 @@ def _axis(stack: Stack) -> int:
     """The axis across which slices are looked at: that along which they lie, or along which there is one alone."""
     shape = stack.image.shape[:3]
     thin = [axis for axis in (2, 1, 0) if shape[axis] == 1]
-    return thin[0] if thin else slice_axis(stack.spacing_mm)
+    return thin[0] if thin else coarsest_axis(stack.spacing_mm)
 
 
 def _seen(stack: Stack, array: npt.NDArray, axis: int, index: int) -> npt.NDArray:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -108,6 +108,18 @@ def leading_rows(cases: Rows) -> Rows:
     found = list(dict.fromkeys(row.get("subset", "") for row in cases))
     chosen = next((subset for subset in LEADING_SUBSETS if subset in found), found[0] if found else "")
     return [row for row in cases if row.get("subset", "") == chosen]
+
+
+def flatten(record: Mapping[str, Any], above: str = "") -> list[tuple[str, Any]]:
+    """What a record holds: nested names joined by dots, with their values in words."""
+    items: list[tuple[str, Any]] = []
+    for key, found in record.items():
+        name = f"{above}{str(key).replace('_', ' ')}"
+        if isinstance(found, Mapping):
+            items += flatten(found, f"{name} · ")
+        else:
+            items.append((name, ", ".join(map(str, found)) if isinstance(found, list) else found))
+    return items
 
 
 def _read_text(path: Path) -> str:

@@ -14,7 +14,7 @@ from medseg.reports import markup
 from medseg.reports.captions import BY_LABEL, VALIDATION, captions
 from medseg.reports.case_list import ScoredCase, draw_cases, worst_first
 from medseg.reports.metric_text import NOTHING, figure, interval
-from medseg.reports.run_folder import RunFolder, leading_rows
+from medseg.reports.run_folder import RunFolder, flatten, leading_rows
 from medseg.reports.score_tables import counted, mean_of_labels, of_strata, tabulate, titled
 from medseg.reports.theme import CSS
 from medseg.reports.viewer import script
@@ -220,7 +220,7 @@ def _panels(run: RunFolder, figures: Mapping[str, bytes]) -> str:
 def _details(run: RunFolder) -> str:
     parts = ["<h3>Split</h3>", markup.pairs(_split(run))] if run.split else []
     if run.record:
-        parts += ["<h3>Record</h3>", markup.pairs(_flatten(run.record))]
+        parts += ["<h3>Record</h3>", markup.pairs(flatten(run.record))]
     if run.config:
         parts += [
             "<h3>How to reproduce</h3>",
@@ -241,7 +241,7 @@ def _split(run: RunFolder) -> list[tuple[str, Any]]:
     everyone = [group for members in groups.values() for group in members]
     shared = len(everyone) - len(set(everyone))
     return [
-        *_flatten({k: v for k, v in run.split.items() if k not in names}),
+        *flatten({k: v for k, v in run.split.items() if k not in names}),
         *sizes,
         ("groups in two subsets", shared),
     ]
@@ -251,21 +251,9 @@ def _subset(run: RunFolder, name: str) -> list[Mapping[str, Any]]:
     return [case for case in run.split.get(name) or [] if isinstance(case, Mapping)]
 
 
-def _flatten(record: Mapping[str, Any], above: str = "") -> list[tuple[str, Any]]:
-    """Nested names joined by dots, with their values in words."""
-    items: list[tuple[str, Any]] = []
-    for key, found in record.items():
-        name = f"{above}{str(key).replace('_', ' ')}"
-        if isinstance(found, Mapping):
-            items += _flatten(found, f"{name} · ")
-        else:
-            items.append((name, ", ".join(map(str, found)) if isinstance(found, list) else found))
-    return items
-
-
 def _moment(record: Mapping[str, Any]) -> str:
     """When the run finished, or else when it started; both are recorded in ISO 8601."""
-    found = {name.rpartition(" · ")[2]: str(moment) for name, moment in _flatten(record) if moment}
+    found = {name.rpartition(" · ")[2]: str(moment) for name, moment in flatten(record) if moment}
     if "finished" in found:
         return _readable(found["finished"])
     return f"started {_readable(found['started'])}, not finished" if "started" in found else ""

@@ -24,7 +24,7 @@ from medseg.labels import PALETTE
 from medseg.reports import markup
 from medseg.volumes.overlay import fullest_slices
 from medseg.volumes.slice_pixels import WINDOW_PERCENTILES
-from medseg.volumes.stack import CT_ABOVE, CT_BELOW, Factors, Stack, reduce_stack, slice_axis
+from medseg.volumes.stack import CT_ABOVE, CT_BELOW, Factors, Stack, coarsest_axis, reduce_stack
 
 LARGEST = 4096  # pixels along a side that every browser decodes
 BLOCK = 8  # pixels; JPEG's blocks then hold one slice each
@@ -85,7 +85,7 @@ def draw_viewer(
         if html and len(html) <= allowance:
             break
     wide = small.unit == "mm" and min(small.size) > 1
-    return Viewer(html, small.size, wide, _in_words(small, factors, slice_axis(stack.spacing_mm)), quality)
+    return Viewer(html, small.size, wide, _in_words(small, factors, coarsest_axis(stack.spacing_mm)), quality)
 
 
 def _in_words(small: Stack, factors: Factors, across: int) -> str:
@@ -102,7 +102,7 @@ def _reduced_size(size: Sequence[int], factors: Factors) -> list[int]:
 
 def _reductions(stack: Stack) -> Iterator[Factors]:
     """What may be done to a stack, the least first."""
-    across = slice_axis(stack.spacing_mm)
+    across = coarsest_axis(stack.spacing_mm)
     for within, every in REDUCTIONS:
         fits = True
         factors = [1, 1, 1]

@@ -210,8 +210,8 @@ def _check(stack: Stack) -> None:
         raise ValueError(f"spacing {stack.spacing_mm}, origin {stack.origin_mm}, unit {stack.unit}")
 
 
-def slice_axis(spacing_mm: Sequence[float]) -> int:
-    """The axis along which slices lie furthest apart: the third, unless another is coarser by half."""
+def coarsest_axis(spacing_mm: Sequence[float]) -> int:
+    """The axis across which slices are shown: the third, unless another's voxels are longer by half."""
     coarsest = max(range(3), key=lambda axis: spacing_mm[axis])
     return coarsest if spacing_mm[coarsest] > COARSER * spacing_mm[2] else 2
 
@@ -219,7 +219,7 @@ def slice_axis(spacing_mm: Sequence[float]) -> int:
 def _factors(shape: Sequence[int], spacing_mm: Sequence[float], max_voxels: int) -> Factors:
     """How many voxels along each axis become one: to the longest side within a slice, then fewer slices."""
     longest = LONGEST_ALONE if min(shape) == 1 else LONGEST
-    across = slice_axis(spacing_mm)
+    across = coarsest_axis(spacing_mm)
     within = math.ceil(max(n for axis, n in enumerate(shape) if axis != across) / longest)
     factors = [1 if axis == across else within for axis in range(3)]
     while math.prod(sizes := _reduced(shape, factors)) > max_voxels:

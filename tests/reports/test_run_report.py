@@ -4,11 +4,11 @@ import hashlib
 import json
 import os
 import re
-from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pytest
+from pages import Page
 
 from medseg import files
 from medseg.errors import DataError
@@ -26,33 +26,6 @@ PNG = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAQAAAC1HAwCAAAAC0lEQVR4
 HOSTILE = """<script>alert("1")</script>'&"""
 PAIRS = "reference,prediction,reference_name,prediction_name,voxels\n"
 POINTS = "label,threshold,tp,fp,fn,tn,probability_sum\n"
-VOID = {"meta", "img", "br", "link", "input"}
-
-
-class Page(HTMLParser):
-    """Elements and attributes of a page; fails where tags do not nest."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.elements, self.attributes, self.texts, self.open = [], [], [], []
-        self.feed(text)
-        assert self.open == []
-
-    def handle_starttag(self, tag, attrs):
-        self.elements.append(tag)
-        self.attributes += [(tag, name, value) for name, value in attrs]
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        self.texts.append(data)
-
-    @property
-    def text(self) -> str:
-        return " ".join(" ".join(self.texts).split())
 
 
 def case_row(case: str, label: str, dice, empties: str = "", subset: str = "validate", **more) -> dict:
@@ -81,7 +54,7 @@ def write_previews(folder: Path, *cases: str) -> None:
 def report(folder: Path, **options) -> Page:
     path = write_report(folder, **options)
     assert path == folder / "report.html"
-    return Page(path.read_text(encoding="utf-8"))
+    return Page(path)
 
 
 def images(page: Page) -> list[str]:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any
 
 from medseg.metrics.summary import number
 from medseg.reports import markup
 from medseg.reports.comparison.method_runs import Method
 from medseg.reports.comparison.results import Comparison
 from medseg.reports.comparison.same_data import listed
-from medseg.reports.run_folder import RunFolder
+from medseg.reports.run_folder import RunFolder, flatten
 from medseg.reports.text_table import plain, shorten
 
 # what methods and seeds may differ in without a word
@@ -69,25 +67,13 @@ def missing_files(found: Comparison) -> list[str]:
 
 def _of_run(run: RunFolder) -> dict[str, str]:
     record = {key: value for key, value in run.record.items() if key not in HIDDEN}
-    found = {name: shorten(plain(value), LONGEST) for name, value in _flat(record) if value is not None}
+    found = {name: shorten(plain(value), LONGEST) for name, value in flatten(record) if value is not None}
     updates = [n for row in run.log if (n := number(row.get("iteration"))) is not None]
     seconds = [n for row in run.log if (n := number(row.get("seconds"))) is not None]
     found |= {"updates made": f"{max(updates):,.0f}"} if updates else {}
     found |= {"training time": markup.duration(math.fsum(seconds))} if seconds else {}
     wall = run.record.get("wall_seconds")
     return found | ({"wall time": markup.duration(wall)} if isinstance(wall, (int, float)) else {})
-
-
-def _flat(record: Mapping[str, Any], above: str = "") -> list[tuple[str, Any]]:
-    """Nested names joined by dots."""
-    items: list[tuple[str, Any]] = []
-    for key, value in record.items():
-        name = f"{above}{str(key).replace('_', ' ')}"
-        if isinstance(value, Mapping):
-            items += _flat(value, f"{name} · ")
-        else:
-            items.append((name, ", ".join(map(str, value)) if isinstance(value, list) else value))
-    return items
 
 
 def _joined(values: list[str]) -> str:

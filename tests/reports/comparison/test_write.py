@@ -3,12 +3,11 @@ import itertools
 import re
 import subprocess
 import sys
-from html.parser import HTMLParser
-from pathlib import Path
 
 import numpy as np
 import pytest
 from made_runs import LABELS, dice_of, row, rows_of, write_run, write_slices
+from pages import Page
 from PIL import Image
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
@@ -37,36 +36,6 @@ PUBLISHED = [
     {"method": "nnU-Net", "source": "Isensee 2021", "data": "MSD", "n": 260, "footnote": "a rounded figure",
      "scores": {"anterior": {"dice": 0.9}, "mean over labels": {"dice": 0.89}}},
 ]  # fmt: skip
-
-
-class Page(HTMLParser):
-    """Elements, attributes and text of a page; fails where tags do not nest."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__()
-        self.elements, self.attributes, self.texts, self.open = [], [], [], []
-        self.feed(path.read_text(encoding="utf-8"))
-        assert self.open == []
-
-    def handle_starttag(self, tag, attrs):
-        self.elements.append(tag)
-        self.attributes += [(tag, name, value) for name, value in attrs]
-        if tag not in ("meta", "img", "br", "link"):
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        self.texts.append(data)
-
-    @property
-    def text(self):
-        return " ".join(" ".join(self.texts).split())
-
-    @property
-    def pictures(self):
-        return [value for tag, name, value in self.attributes if (tag, name) == ("img", "alt")]
 
 
 def study(tmp_path, dice, seeds=None, **more):
