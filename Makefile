@@ -58,6 +58,7 @@ $(VENV)/bench: $(VENV)/dev
 bench: $(VENV)/bench ## ratios against named peers (tools/bench)
 	$(BIN)/python tools/bench/startup.py
 	$(BIN)/python tools/bench/train_step.py
+	$(BIN)/python tools/bench/networks.py
 	$(BIN)/python tools/bench/io.py
 	$(BIN)/python tools/bench/metrics.py
 	$(BIN)/python tools/bench/score.py

@@ -1,0 +1,115 @@
+"""The 2D networks against MONAI's nearest one: operations, seconds a step and an image, time for the same operations.
+
+Goals, on a CPU in float32: no network takes longer for its operations than MONAI's `BasicUNet` of the same channels
+(ratio at most 1.05, the noise of this bench), in inference and in training; and each predicts pictures of 256 x 256 in
+batches of four within 2 GB.
+
+Operations are counted by PyTorch (`torch.utils.flop_counter`). What is compared runs alternately; ratios are medians
+over rounds. Networks of recurrent cells or of many small convolutions do less in each operation, so they are measured
+against the goal too, and the table says by how much they miss it.
+"""
+
+from __future__ import annotations
+
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+import torch
+from monai.networks.nets import AttentionUnet, BasicUNet, DynUNet
+from torch.utils.flop_counter import FlopCounterMode
+
+from medseg.networks import BCDUNet, MAPNet, MCGUNet, R2UNet, SmallUNet, UNet
+
+SIZE, BATCH, ROUNDS = 256, 4, 3
+GOAL, GOAL_BYTES = 1.05, 2e9
+PEER = "MONAI BasicUNet"
+CHANNELS = {"in_channels": 1, "out_channels": 1}
+NETWORKS: dict[str, Callable[[], torch.nn.Module]] = {
+    PEER: lambda: BasicUNet(2, features=(64, 128, 256, 512, 512, 64), norm="batch", act="relu",
+                            upsample="nontrainable", **CHANNELS),
+    "UNet, padded": lambda: UNet(**CHANNELS),
+    "UNet, ronneberger": lambda: UNet(**CHANNELS, form="ronneberger"),
+    "UNet, primakov": lambda: UNet(**CHANNELS, form="primakov"),
+    "SmallUNet": lambda: SmallUNet(**CHANNELS),
+    "MAPNet": lambda: MAPNet(**CHANNELS),
+    "BCDUNet, d=3": lambda: BCDUNet(**CHANNELS, dense_blocks=3),
+    "MCGUNet": lambda: MCGUNet(**CHANNELS),
+    "R2UNet": lambda: R2UNet(**CHANNELS),
+    "MONAI AttentionUnet": lambda: AttentionUnet(2, channels=(64, 128, 256, 512, 1024), strides=(2,) * 4, **CHANNELS),
+    "MONAI DynUNet, recommended": lambda: DynUNet(2, kernel_size=[3] * 5, strides=[1, 2, 2, 2, 2],
+                                                  upsample_kernel_size=[2] * 4, filters=[16, 32, 64, 128, 256],
+                                                  res_block=True, **CHANNELS),
+}  # fmt: skip
+
+
+def main() -> None:
+    """Print the table, and exit 1 where a goal is missed."""
+    missed = []
+    print(f"{'':28s} parameters  GFLOP  s/image  s/step (batch {BATCH})  per GFLOP / {PEER}: image, step  peak MB")
+    for name, make in NETWORKS.items():
+        peak = _peak_bytes(name)
+        predict, train = (_ratio(make, mode) for mode in (_predict, _step))
+        network = make()
+        count = sum(parameter.numel() for parameter in network.parameters())
+        print(f"{name:28s} {count:10,d} {_operations(network) / 1e9:6.1f} {predict[0]:8.3f} {train[0]:9.2f}"
+              f" {predict[1]:33.2f} {train[1]:5.2f} {peak / 1e6:14.0f}", flush=True)  # fmt: skip
+        if not name.startswith("MONAI") and (max(predict[1], train[1]) > GOAL or peak > GOAL_BYTES):
+            missed.append(name)
+    print(f"goals missed: {', '.join(missed) or 'none'}")
+    if missed:
+        sys.exit(1)
+
+
+def _operations(network: torch.nn.Module) -> int:
+    """Floating-point operations of one picture."""
+    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+        network.eval()(torch.zeros(1, 1, SIZE, SIZE))
+    return int(counter.get_total_flops())
+
+
+def _predict(network: torch.nn.Module) -> float:
+    """Seconds an image."""
+    network.eval()
+    images = torch.rand(1, 1, SIZE, SIZE)
+    with torch.inference_mode():
+        start = time.perf_counter()
+        network(images)
+        return time.perf_counter() - start
+
+
+def _step(network: torch.nn.Module) -> float:
+    """Seconds of forward and backward of a batch."""
+    network.train()
+    images = torch.rand(BATCH, 1, SIZE, SIZE)
+    start = time.perf_counter()
+    torch.nn.functional.binary_cross_entropy_with_logits(network(images), (images > 0.5).float()).backward()
+    return time.perf_counter() - start
+
+
+def _ratio(make: Callable[[], torch.nn.Module], run: Callable[[torch.nn.Module], float]) -> tuple[float, float]:
+    """Median seconds, and the median ratio to the peer's of seconds an operation, each pair of runs in turn."""
+    own, peer = make(), NETWORKS[PEER]()
+    share = _operations(peer) / _operations(own)
+    run(own), run(peer)
+    pairs = [(run(own), run(peer)) for _ in range(ROUNDS)]
+    return statistics.median(a for a, _ in pairs), statistics.median(a / b * share for a, b in pairs)
+
+
+def _peak_bytes(name: str) -> float:
+    """The largest memory of a process that predicts a batch."""
+    done = subprocess.run([sys.executable, __file__, name], capture_output=True, text=True, check=True)
+    return float(done.stdout)
+
+
+def _predict_batch(name: str) -> None:
+    with torch.inference_mode():
+        NETWORKS[name]().eval()(torch.rand(BATCH, 1, SIZE, SIZE))
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+
+
+if __name__ == "__main__":
+    main() if len(sys.argv) == 1 else _predict_batch(sys.argv[1])
