@@ -1,7 +1,9 @@
 """MONAI dictionary transforms that MONAI lacks, one concept a file."""
 
 from medseg.transforms.clahe import Clahed
+from medseg.transforms.crf import RefineWithCRFd
 from medseg.transforms.gray import ToGrayd
+from medseg.transforms.holes import FillLabelHolesd
 from medseg.transforms.hue import RandHued
 from medseg.transforms.n4 import CorrectBiasN4d
 from medseg.transforms.native_grid import ToNativeGridd
@@ -13,10 +15,12 @@ from medseg.transforms.window import WindowIntensityd
 __all__ = [
     "Clahed",
     "CorrectBiasN4d",
+    "FillLabelHolesd",
     "RandAffinePatchd",
     "RandHued",
     "ReadImaged",
     "ReadLabeld",
+    "RefineWithCRFd",
     "SaveVolumed",
     "ToGrayd",
     "ToNativeGridd",

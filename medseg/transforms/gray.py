@@ -12,6 +12,7 @@ from monai.transforms import MapTransform
 from monai.utils import convert_to_dst_type, convert_to_tensor
 
 from medseg.errors import DataError, Fault
+from medseg.settings import switch
 
 RED, GREEN, BLUE = 0.299, 0.587, 0.114
 
@@ -24,18 +25,23 @@ class ToGrayd(MapTransform):
 
     Args:
         keys: colour images.
+        keep_grey: take an image of one channel as it is: sets of grey pictures often hold some that are stored in colours.
 
     Raises:
-        DataError: E205, an image without three channels.
+        DataError: E205, an image without three channels (or one, with `keep_grey`).
     """
 
-    def __init__(self, keys: KeysCollection, allow_missing_keys: bool = False) -> None:
+    def __init__(self, keys: KeysCollection, keep_grey: bool = False, allow_missing_keys: bool = False) -> None:
         super().__init__(keys, allow_missing_keys)
+        self.keep_grey = switch("keep_grey", keep_grey)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Replace each key's colours by grey."""
         result = dict(data)
         for key in self.key_iterator(result):
+            if self.keep_grey and len(data[key]) == 1:
+                result[key] = convert_to_tensor(data[key], dtype=torch.float32, track_meta=True)
+                continue
             red, green, blue = three_colours(key, data[key])
             grey = (RED * red + GREEN * green + BLUE * blue)[None]
             result[key] = convert_to_dst_type(grey, data[key], dtype=torch.float32)[0]

@@ -27,13 +27,15 @@ class ToNativeGridd(MapTransform):
     Only affines are used, so it does not matter which transforms lay between. Where the two grids differ by flips,
     axis order, cropping or padding the arg-max is moved voxel for voxel; where they differ by more, the channels are
     interpolated linearly and the largest wins (interpolating a label map would invent labels between two others).
-    Voxels outside the network's grid become background.
+    Voxels outside the network's grid become background. One channel is the logit of the only label: that is where it
+    lies above 0, where its sigmoid is above one half.
 
     Args:
         keys: network outputs.
         image_key: the image that was fed, with the meta data that `ReadImaged` wrote.
-        probabilities: the key for the softmax of the scores on the same grid, (C, X', Y', Z'), which some metrics need;
-            None for nowhere. Outside the network's grid background is certain.
+        probabilities: the key for the softmax of the scores on the same grid, (C, X', Y', Z'), which some metrics need
+            (of one channel the sigmoid, after background's share: two channels); None for nowhere. Outside the
+            network's grid background is certain.
 
     Raises:
         ValueError: if there are `probabilities` of several keys.
@@ -58,7 +60,7 @@ class ToNativeGridd(MapTransform):
         native = native_geometry(image)
         fed = Geometry(image.affine.numpy(), tuple(image.shape[1:]))
         for key in self.key_iterator(result):
-            scores = torch.as_tensor(result[key]).detach().float().cpu().numpy()
+            scores = _with_background(torch.as_tensor(result[key]).detach().float().cpu().numpy())
             found: dict[Hashable, npt.NDArray] = {key: onto_grid(scores, fed, native)[None]}
             if self.probabilities is not None:
                 found[self.probabilities] = probabilities_onto_grid(scores, fed, native)
@@ -71,13 +73,18 @@ class ToNativeGridd(MapTransform):
 def onto_grid(scores: npt.NDArray[np.float32], source: Geometry, target: Geometry) -> npt.NDArray[np.uint8]:
     """Arg-max of `scores` (C, *source.shape) on the grid `target`, as uint8 (or uint16 above 256 classes)."""
     if len(scores) < 2:
-        raise ValueError("one channel has no arg-max: let the network give one for the background too")
+        raise ValueError("one channel has no arg-max: background has a channel too")
     dtype = np.uint8 if len(scores) <= 256 else np.uint16
     index = target.index_in(source)
     moved = _whole_voxels(index, target.shape)
     if moved is not None:
         return _move(scores.argmax(axis=0).astype(dtype), moved, target.shape)
     return _resample(scores, index, target.shape).astype(dtype)
+
+
+def _with_background(scores: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Two channels of one: softmax((0, x)) is (1 - sigmoid(x), sigmoid(x)), and the larger of 0 and x is its arg-max."""
+    return np.concatenate([np.zeros_like(scores), scores]) if len(scores) == 1 else scores
 
 
 def probabilities_onto_grid(

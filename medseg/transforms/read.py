@@ -17,6 +17,7 @@ from monai.utils import SpaceKeys
 from medseg.errors import DataError, Fault
 from medseg.geometry import Geometry
 from medseg.labels import Labels
+from medseg.settings import whole_number
 from medseg.volumes import Volume, read_volume
 from medseg.volumes.fill import fill
 from medseg.volumes.label_map import read_label
@@ -32,9 +33,18 @@ class ReadImaged(MapTransform):
     `medseg.volumes.read_volume` refuses damaged files and untrustworthy geometry. Meta data: ``filename_or_obj``,
     ``original_affine``, ``spatial_shape``, ``unit`` (``mm``, or ``px`` for a picture).
 
+    Args:
+        keys: where the paths stand.
+        channels: how many there must be, where the next transforms or the network count on it.
+
     Raises:
-        DataError: what `read_volume` refuses; channels of different shapes; NaN or infinity.
+        DataError: what `read_volume` refuses; channels of different shapes; E205, another number of channels; NaN or
+            infinity.
     """
+
+    def __init__(self, keys: KeysCollection, channels: int | None = None, allow_missing_keys: bool = False) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.channels = None if channels is None else whole_number("channels", channels)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Replace each path by its tensor."""
@@ -43,7 +53,10 @@ class ReadImaged(MapTransform):
             paths: Sequence[str | Path] = [data[key]] if isinstance(data[key], (str, Path)) else data[key]
             volumes = [read_volume(path) for path in paths]
             _refuse_shapes(volumes, paths)
-            result[key] = _tensor(_channels(volumes, paths), volumes[0].geometry, paths[0])
+            channels = _channels(volumes, paths)
+            if self.channels not in (None, len(channels)):
+                raise DataError(_other_channels(self.channels, len(channels), paths[0]))
+            result[key] = _tensor(channels, volumes[0].geometry, paths[0])
         return result
 
 
@@ -126,6 +139,13 @@ def _refuse_shapes(volumes: Sequence[Volume], paths: Sequence[str | Path]) -> No
             fix = "export all channels on one grid"
             found = str(volume.geometry.shape)
             raise DataError(Fault("E201", "the channels have different shapes", fix, str(first), found, path))
+
+
+def _other_channels(expected: int | None, found: int, path: str | Path) -> Fault:
+    names = {1: "1 channel (grey)", 3: "3 channels (colours)"}
+    fix = "convert the picture, or train with network_def::in_channels as many as the images have"
+    what = "the image has another number of channels than the bundle takes"
+    return Fault("E205", what, fix, *(names.get(n, f"{n} channels") for n in (expected or 0, found)), path)
 
 
 def _channels(volumes: Sequence[Volume], paths: Sequence[str | Path]) -> npt.NDArray[np.float32]:

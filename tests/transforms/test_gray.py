@@ -43,3 +43,11 @@ def test_an_image_of_one_channel_is_refused_by_name():
     image = MetaTensor(torch.zeros(1, 4, 4), meta={"filename_or_obj": "grey.png"})
     with pytest.raises(DataError, match=r"E205.*grey\.png: image is not in colours.*shape \(1, 4, 4\)"):
         ToGrayd("image")({"image": image})
+
+
+def test_an_image_of_one_channel_is_kept_on_request():
+    image = MetaTensor(torch.arange(16).reshape(1, 4, 4), meta={"filename_or_obj": "grey.png"})
+    grey = ToGrayd("image", keep_grey=True)({"image": image})["image"]
+    assert torch.equal(grey.as_tensor(), image.as_tensor().float()) and grey.meta["filename_or_obj"] == "grey.png"
+    with pytest.raises(DataError, match="E205"):
+        ToGrayd("image", keep_grey=True)({"image": torch.zeros(2, 4, 4)})

@@ -134,6 +134,17 @@ def test_one_channel_is_refused():
         onto_grid(np.ones((1, 2, 2, 2), np.float32), grid, grid)
 
 
+@pytest.mark.parametrize("grid", ["LPS", "oblique"])
+def test_one_channel_is_the_logit_of_the_only_label(tmp_path, save, grid):
+    path = save(tmp_path / "a.nii", PHANTOM, GRIDS[grid])
+    item = Compose([ReadImaged("image"), Orientationd("image", axcodes="RAS", labels=None)])({"image": str(path)})
+    logit = 2.0 * (item["image"].as_tensor() - 1.5)  # above 0 where the phantom holds 2 or 3
+    found = ToNativeGridd("pred", probabilities="prob")(item | {"pred": logit})
+    assert np.array_equal(found["pred"][0].numpy(), PHANTOM > 1.5)
+    sigmoid = 1 / (1 + np.exp(-2.0 * (PHANTOM - 1.5)))
+    assert found["prob"].numpy() == pytest.approx(np.stack([1 - sigmoid, sigmoid]), abs=1e-6)
+
+
 @pytest.mark.parametrize("grid", ["LPS", "permuted and flipped", "oblique"])
 def test_probabilities_go_voxel_for_voxel(tmp_path, save, grid):
     path = save(tmp_path / "a.nii", PHANTOM, GRIDS[grid])

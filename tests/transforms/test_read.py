@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -121,6 +123,20 @@ def test_a_picture_in_colours(tmp_path):
     assert np.array_equal(image[:3, :, :, 0].numpy(), pixels.transpose(2, 1, 0))
     assert np.array_equal(image[3, :, :, 0].numpy(), pixels[..., 0].T)
     assert image.meta["unit"] == "px" and native_geometry(image).unit == "px"
+
+
+@pytest.mark.parametrize(("colours", "channels"), [(True, 1), (False, 3)])
+def test_another_number_of_channels_is_refused_by_name(colours, channels, tmp_path):
+    shape = (4, 5, 3) if colours else (4, 5)
+    pixels = np.arange(np.prod(shape), dtype=np.uint8).reshape(shape)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    item = {"image": str(tmp_path / "a.png")}
+    grey, red_green_blue = "1 channel (grey)", "3 channels (colours)"
+    words = (grey, red_green_blue) if colours else (red_green_blue, grey)
+    with pytest.raises(DataError, match=re.escape("expected {}; found {}".format(*words))) as raised:
+        ReadImaged("image", channels=channels)(item)
+    assert "E205" in str(raised.value) and "a.png" in str(raised.value)
+    assert len(ReadImaged("image", channels=4 - channels)(item)["image"]) == 4 - channels
 
 
 def test_a_label_of_two_files_and_of_0_and_255(tmp_path):

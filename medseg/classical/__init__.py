@@ -1,0 +1,1 @@
+"""Segmentation without networks: arrays in, arrays out."""
