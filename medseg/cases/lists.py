@@ -43,8 +43,8 @@ def split_cases(
         layout: the layout's name, where the folder fits several.
 
     Returns:
-        ``train``: items ``{image, label, case, group}``. ``validate`` and ``test``: items ``{image, reference, case,
-        group}``; a reference is scored on the grid it was drawn on, so no transform touches it. ``test`` holds what
+        ``train``: items ``{image, label, case, group, modality}``, the last one "" where the data set does not say.
+        ``validate`` and ``test``: with ``reference`` in the place of ``label``; a reference is scored on the grid it was drawn on, so no transform touches it. ``test`` holds what
         the data set itself keeps back with its truth; it is often empty.
 
     Raises:
@@ -107,7 +107,7 @@ def list_images(
     overwrite: bool = False,
     layout: str | None = None,
 ) -> list[Item]:
-    """Items ``{image, case, group}`` for every image of a folder, checked; labels are not looked for.
+    """Items ``{image, case, group, modality}`` for every image of a folder, checked; labels are not looked for.
 
     Args:
         dataset_dir: a folder of images, or a data set.
@@ -128,6 +128,7 @@ def list_images(
 def _item(case: Case, label_key: str | None = None) -> Item:
     images = [str(path) for path in case.images]
     item: Item = {"image": images[0] if len(images) == 1 else images, "case": case.id, "group": case.group}
+    item["modality"] = str(case.meta.get("modality", ""))
     if label_key is not None:  # None stands for an all-background case, see `Case.negative`
         files_of_label = [str(path) for path in case.labels]
         item[label_key] = files_of_label if len(files_of_label) > 1 else next(iter(files_of_label), None)

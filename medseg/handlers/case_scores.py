@@ -134,6 +134,8 @@ class CaseScores(Metric):
         for unit in dict.fromkeys(row["distance_unit"] for row in self.rows):
             rows = [row for row in self.rows if row["distance_unit"] == unit]
             for metric in self.metrics:
+                if unit == "px" and METRICS[metric].unit == "ml":  # a picture has no volume
+                    continue
                 column = f"{metric}_{unit}" if METRICS[metric].unit == "mm" else metric
                 for label, value in mean_by_label(rows, metric).items():
                     engine.state.metrics[f"{self.prefix}{column}_{label}"] = value

@@ -6,6 +6,7 @@ import logging
 import math
 import os
 import signal
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,8 @@ import torch
 from ignite.engine import Engine, Events
 
 from medseg import files
-from medseg.errors import CheckpointError, Fault
+from medseg.errors import CheckpointError, Fault, UsageError
+from medseg.handlers.case_scores import key_metric
 from medseg.handlers.checkpoint_file import pack_checkpoint, read_checkpoint
 from medseg.handlers.checkpoint_loader import fill_network
 from medseg.handlers.unwrapped import unwrapped
@@ -43,19 +45,26 @@ class Checkpoint:
     Args:
         output_dir: the run folder; files go to its ``checkpoints/``.
         evaluator: whose key metric decides which is best; None writes no ``best.pt``.
+        also: further metrics of the evaluator, all of which must be better too, as ``val_iou_lung``.
         resume: go on from the checkpoint in `output_dir`, where there is one.
         every: iterations between checkpoints within an epoch; 0 writes after epochs alone.
 
     Raises:
         CheckpointError: E105, every checkpoint there is damaged; E802, it is of another network; E804, of another run.
+        UsageError: E903, the evaluator gives no metric of a name in `also`.
     """
 
     def __init__(
-        self, output_dir: str | Path, evaluator: Engine | None = None, resume: bool = False, every: int = 0
+        self,
+        output_dir: str | Path,
+        evaluator: Engine | None = None,
+        resume: bool = False,
+        every: int = 0,
+        also: Sequence[str] = (),
     ) -> None:
         self.folder, self.evaluator = Path(output_dir) / "checkpoints", evaluator
         self.resume, self.every = switch("resume", resume), whole_number("checkpoint_every", every, 0)
-        self.best = -math.inf
+        self.best, self.best_also = -math.inf, dict.fromkeys(also, -math.inf)
 
     def attach(self, engine: Engine) -> None:
         """Attach to a trainer of `medseg.trainers`."""
@@ -104,9 +113,10 @@ class Checkpoint:
         files.write_bytes(last, content)
 
     def _compare(self, evaluator: Engine, trainer: Engine) -> None:
-        value = float(evaluator.state.metrics[evaluator.state.key_metric_name])
-        if value > self.best:  # false for NaN
-            self.best = value
+        value = key_metric(evaluator)
+        others = {name: _metric(evaluator, name) for name in self.best_also}
+        if value > self.best and all(others[name] > best for name, best in self.best_also.items()):  # false for NaN
+            self.best, self.best_also = value, others
             if trainer.state.rank == 0:
                 files.write_bytes(self.folder / "best.pt", pack_checkpoint(self._state(trainer)))
 
@@ -115,6 +125,7 @@ class Checkpoint:
         if engine.average is not None and engine.average.active:
             state["trained_model"], state["model"] = engine.average.trained_state_dict(), engine.average.state_dict()
         state |= {"epoch": engine.state.epoch, "iteration": engine.state.iteration, "best_metric": self.best}
+        state |= {"best_also": self.best_also} if self.best_also else {}
         if self.evaluator is not None:
             kept = self.evaluator.state
             state["best_validation"] = {"metric": float(kept.best_metric), "epoch": kept.best_metric_epoch}
@@ -157,10 +168,18 @@ class Checkpoint:
         if self.evaluator is not None and "best_validation" in state:
             self.evaluator.state.best_metric = state["best_validation"]["metric"]
             self.evaluator.state.best_metric_epoch = state["best_validation"]["epoch"]
-        self.best = state["best_metric"]
+        self.best, self.best_also = state["best_metric"], self.best_also | state.get("best_also", {})
         engine.state.iteration = state["iteration"]
         engine.state.epoch = state["iteration"] // engine.state.epoch_length  # the engine adds one when it starts one
         logger.info("training goes on after iteration %d of epoch %d", state["iteration"], state["epoch"])
+
+
+def _metric(evaluator: Engine, name: str) -> float:
+    known = evaluator.state.metrics
+    if name not in known:
+        fix = "name one of those under Checkpoint's also"
+        raise UsageError(Fault("E903", "the evaluator gives no such metric", fix, ", ".join(known), name))
+    return float(known[name])
 
 
 def _refuse_another_length(name: str, own: Any, saved: Any, folder: Path) -> None:

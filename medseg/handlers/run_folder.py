@@ -197,6 +197,7 @@ class RunFolder:
             "started": _utc(), "finished": None, "wall_seconds": None,
             **self.settings, "epochs": engine.state.max_epochs, "steps_an_epoch": engine.state.epoch_length,
             "cases": {subset: len(items) for subset, items in split.items()},
+            "modality": _modality(self.cases),
             "data_fingerprint": hashlib.blake2b("".join(digests).encode(), digest_size=16).hexdigest(),
             "network": type(network).__name__,
             "parameters": sum(parameter.numel() for parameter in network.parameters()),
@@ -218,6 +219,11 @@ def _listed(item: Mapping[str, Any]) -> dict[str, Any]:
 
 def _digests(paths: str | Sequence[str]) -> list[str]:
     return [digest(path) for path in ([paths] if isinstance(paths, str) else paths)]
+
+
+def _modality(cases: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
+    """What the data set says its images are: a bundle for X-rays may have been fed CT."""
+    return ", ".join(sorted({item.get("modality", "") for items in cases.values() for item in items} - {""}))
 
 
 def _device(device: torch.device) -> str:

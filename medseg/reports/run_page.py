@@ -82,7 +82,7 @@ def _header(run: RunFolder) -> str:
     when = _moment(run.record)
     network = run.record.get("network", "")
     network = network.get("name", "") if isinstance(network, Mapping) else network
-    line = " · ".join(str(part) for part in (when, network) if part)
+    line = " · ".join(str(part) for part in (when, network, run.record.get("modality", "")) if part)
     facts = [_dice_fact(run), _held_out_fact(run), _time_fact(run), _worst_fact(run)]
     missing = "".join(f"<li><code>{name}</code>: {step} writes it</li>" for name, step in run.missing.items())
     notice = f'<div class="missing">Not in this folder yet:<ul>{missing}</ul></div>' if missing else ""

@@ -23,9 +23,11 @@ class SupervisedTrainer(monai.engines.SupervisedTrainer):
     Args:
         networks: ``{"model": …}``, the network that predicts.
         optimizers: ``{"optimizer": …}``.
-        schedulers: learning-rate schedulers, stepped once an iteration; may be empty.
+        schedulers: learning-rate schedulers, stepped once an iteration; may be empty. What waits for a validation is a
+            handler (`medseg.handlers.ReduceRateOnPlateau`).
         average: a moving average of the weights (`medseg.handlers.MovingAverage`), or None.
         clip_norm: largest norm of all gradients together; None does not clip.
+        clip_value: largest absolute value of each gradient, before the step (and after `clip_norm`); None does not clip.
         seed: step i draws from (seed, i), so that no random state has to be saved.
         kwargs: MONAI's own arguments (``max_epochs``, ``train_data_loader``, ``loss_function``, …).
 
@@ -45,11 +47,12 @@ class SupervisedTrainer(monai.engines.SupervisedTrainer):
         schedulers: Mapping[str, Any] | None = None,
         average: Any = None,
         clip_norm: float | None = None,
+        clip_value: float | None = None,
         seed: int = 0,
         **kwargs: Any,
     ) -> None:
         self.networks, self.optimizers, self.schedulers = dict(networks), dict(optimizers), dict(schedulers or {})
-        self.average, self.clip_norm, self.seed = average, clip_norm, seed
+        self.average, self.clip_norm, self.clip_value, self.seed = average, clip_norm, clip_value, seed
         self.parts: dict[str, Any] = {**self.networks, **self.optimizers, **self.schedulers}
         self.stopping = False
         super().__init__(network=networks["model"], optimizer=optimizers["optimizer"], **kwargs)
@@ -60,6 +63,7 @@ class SupervisedTrainer(monai.engines.SupervisedTrainer):
         self.add_event_handler(IterationEvents.LOSS_COMPLETED, _refuse_bad_loss)
         self.add_event_handler(IterationEvents.BACKWARD_COMPLETED, _clip_gradients)
         self.add_event_handler(IterationEvents.MODEL_COMPLETED, _step_schedulers)
+        self.add_event_handler(IterationEvents.MODEL_COMPLETED, _share_buffers)
         if average is not None:
             average.attach(self)
 
@@ -92,11 +96,24 @@ def _refuse_bad_loss(engine: Engine) -> None:
 
 
 def _clip_gradients(engine: Engine) -> None:
-    if engine.clip_norm is None:
+    if engine.clip_norm is None and engine.clip_value is None:
         return
     if engine.scaler is not None:
         engine.scaler.unscale_(engine.optimizer)
-    torch.nn.utils.clip_grad_norm_(engine.network.parameters(), engine.clip_norm)
+    if engine.clip_norm is not None:
+        torch.nn.utils.clip_grad_norm_(engine.network.parameters(), engine.clip_norm)
+    if engine.clip_value is not None:
+        torch.nn.utils.clip_grad_value_(engine.network.parameters(), engine.clip_value)
+
+
+def _share_buffers(engine: Engine) -> None:
+    """Batch normalisation's running statistics: their mean over the processes, each of which saw other samples."""
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return
+    for buffer in engine.network.buffers():
+        if buffer.is_floating_point():
+            torch.distributed.all_reduce(buffer)
+            buffer /= torch.distributed.get_world_size()
 
 
 def _step_schedulers(engine: Engine) -> None:

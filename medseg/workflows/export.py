@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import csv
 import io
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -118,6 +119,7 @@ def _metadata(run_dir: Path, root: Path, train: dict[str, Any]) -> dict[str, Any
     with open(run_dir / "log.csv", newline="", encoding="utf-8") as stream:
         last = list(csv.DictReader(stream))[-1]  # of the weights that are exported
     scores = {key: float(value) for key, value in last.items() if key.startswith("val_") and value}
+    scores = {key: value for key, value in scores.items() if math.isfinite(value)}  # of an absent label there is none
     record = files.read_json(run_dir / "record.json")
     return metadata | {"label_names": train["labels"], "scores": scores, "cases": record["cases"]}
 

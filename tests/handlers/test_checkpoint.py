@@ -2,9 +2,9 @@ import math
 
 import pytest
 import torch
-from engines import make_evaluator, make_trainer, network
+from engines import Scripted, make_evaluator, make_trainer, network
 
-from medseg.errors import CheckpointError
+from medseg.errors import CheckpointError, UsageError
 from medseg.handlers import Checkpoint, CheckpointLoader, MovingAverage
 from medseg.handlers.checkpoint_loader import load_weights
 
@@ -37,6 +37,35 @@ def test_last_and_the_one_before_and_best(tmp_path):
 def test_a_score_that_is_no_number_never_becomes_the_best(tmp_path):
     train(tmp_path, [math.nan, 0.4, math.nan])
     assert read(tmp_path / "checkpoints" / "best.pt")["epoch"] == 2
+
+
+class Beside:
+    """A further metric, attached as a handler."""
+
+    def __init__(self, name, values):
+        self.name, self.metric = name, Scripted(values)
+
+    def attach(self, engine):
+        self.metric.attach(engine, self.name)
+
+
+@pytest.mark.parametrize(("iou", "best"), [([0.1, 0.05, 0.3, 0.2], 3), ([0.4, 0.3, 0.2, 0.1], 1)])
+def test_the_best_may_have_to_be_better_in_several_metrics(iou, best, tmp_path):
+    """Dice rises all the time: the second epoch's IoU is worse, so it is not the best."""
+    net = network()
+    evaluator = make_evaluator(net, [0.2, 0.3, 0.4, 0.5], [Beside("val_iou_lung", iou)])
+    checkpoint = Checkpoint(tmp_path, evaluator, also=["val_iou_lung"])
+    make_trainer(net, epochs=4, evaluator=evaluator, handlers=[checkpoint]).run()
+    state = read(tmp_path / "checkpoints" / "best.pt")
+    assert state["epoch"] == best and state["best_also"] == {"val_iou_lung": iou[best - 1]}
+
+
+def test_a_metric_that_there_is_not_is_named(tmp_path):
+    net = network()
+    evaluator = make_evaluator(net, [0.2])
+    checkpoint = Checkpoint(tmp_path, evaluator, also=["val_iou_lungs"])
+    with pytest.raises(UsageError, match=r"E903.*val_iou_lungs"):
+        make_trainer(net, epochs=1, evaluator=evaluator, handlers=[checkpoint]).run()
 
 
 def test_with_an_average_the_average_is_the_model(tmp_path):

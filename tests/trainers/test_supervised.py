@@ -40,6 +40,22 @@ def test_gradients_are_clipped_before_the_step(limit):
     assert (max(norms) <= 1e-3 * 1.001) == (limit is not None)
 
 
+@pytest.mark.parametrize("limit", [None, 1e-3])
+def test_each_gradient_is_clipped_before_the_step(limit):
+    trainer, largest = make_trainer(clip_value=limit), []
+    before = weights(trainer.network)
+
+    def note(engine):
+        largest.append(max(p.grad.abs().max().item() for p in engine.network.parameters()))
+
+    trainer.add_event_handler(IterationEvents.MODEL_COMPLETED, note)
+    trainer.run()
+    assert (max(largest) <= 1.001e-3) == (limit is not None)
+    # SGD at 0.1 with momentum 0.9 moves a weight by at most 0.1 * 0.001 * 10 a step
+    moved = (weights(trainer.network) - before).abs().max().item()
+    assert (moved <= 6 * 1e-3) == (limit is not None)
+
+
 def test_a_loss_that_is_not_finite_stops_before_the_step_and_names_the_case():
     data = batches()
     data[1]["image"][0, 0, 0, 0] = float("nan")
