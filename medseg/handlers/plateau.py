@@ -15,8 +15,8 @@ from medseg.settings import number, whole_number
 class ReduceRateOnPlateau:
     """PyTorch's `ReduceLROnPlateau` on the evaluator's key metric after each validation, kept in checkpoints.
 
-    Patience is counted in validations: validate after each epoch (``validations`` = ``epochs``) to count epochs. A score
-    that is not a number counts as no better.
+    Patience is counted in validations: validate after each epoch (``validations`` = ``epochs``) to count epochs. A
+    score that is not a number counts as no better.
 
     Args:
         optimizer: whose rates are lowered.

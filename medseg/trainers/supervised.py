@@ -27,7 +27,7 @@ class SupervisedTrainer(monai.engines.SupervisedTrainer):
             handler (`medseg.handlers.ReduceRateOnPlateau`).
         average: a moving average of the weights (`medseg.handlers.MovingAverage`), or None.
         clip_norm: largest norm of all gradients together; None does not clip.
-        clip_value: largest absolute value of each gradient, before the step (and after `clip_norm`); None does not clip.
+        clip_value: largest absolute value of each gradient, after `clip_norm`; None does not clip.
         seed: step i draws from (seed, i), so that no random state has to be saved.
         kwargs: MONAI's own arguments (``max_epochs``, ``train_data_loader``, ``loss_function``, …).
 

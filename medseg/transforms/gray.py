@@ -25,7 +25,7 @@ class ToGrayd(MapTransform):
 
     Args:
         keys: colour images.
-        keep_grey: take an image of one channel as it is: sets of grey pictures often hold some that are stored in colours.
+        keep_grey: take an image of one channel as it is: of grey pictures some are often stored in colours.
 
     Raises:
         DataError: E205, an image without three channels (or one, with `keep_grey`).

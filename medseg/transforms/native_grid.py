@@ -83,7 +83,7 @@ def onto_grid(scores: npt.NDArray[np.float32], source: Geometry, target: Geometr
 
 
 def _with_background(scores: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Two channels of one: softmax((0, x)) is (1 - sigmoid(x), sigmoid(x)), and the larger of 0 and x is its arg-max."""
+    """Two channels of one: softmax((0, x)) is (1 - sigmoid(x), sigmoid(x)), and its arg-max the larger of 0 and x."""
     return np.concatenate([np.zeros_like(scores), scores]) if len(scores) == 1 else scores
 
 

@@ -145,7 +145,8 @@ def _other_channels(expected: int | None, found: int, path: str | Path) -> Fault
     names = {1: "1 channel (grey)", 3: "3 channels (colours)"}
     fix = "convert the picture, or train with network_def::in_channels as many as the images have"
     what = "the image has another number of channels than the bundle takes"
-    return Fault("E205", what, fix, *(names.get(n, f"{n} channels") for n in (expected or 0, found)), path)
+    wanted, there = (names.get(n, f"{n} channels") for n in (expected or 0, found))
+    return Fault("E205", what, fix, wanted, there, path)
 
 
 def _channels(volumes: Sequence[Volume], paths: Sequence[str | Path]) -> npt.NDArray[np.float32]:

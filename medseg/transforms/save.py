@@ -14,11 +14,13 @@ from monai.transforms import MapTransform
 from medseg.errors import DataError, Fault
 from medseg.geometry import Geometry
 from medseg.transforms.read import UNIT
-from medseg.volumes import Volume, write_volume
+from medseg.volumes import Volume, mask_suffix, write_volume
 
 
 class SaveVolumed(MapTransform):
     """Write a label map (1, X, Y, Z) as ``<output_dir>/<case>.nii.gz``, on the grid that its affine says; atomic.
+
+    That of a picture becomes ``<case>.png``, whose indices are the labels (`medseg.volumes.picture.write_mask`).
 
     Takes the place of MONAI's ``SaveImaged``, which names files after their source (two cases may share a name) and
     can leave a part of one behind.
@@ -45,11 +47,11 @@ class SaveVolumed(MapTransform):
         """Write the file; the data go through unchanged."""
         for key in self.key_iterator(dict(data)):
             tensor = data[key]
-            path = self.output_dir / f"{data['case']}.nii.gz"
-            self._refuse_overwriting(path, Path(str(tensor.meta["filename_or_obj"])))
             array = torch.as_tensor(tensor).cpu().numpy()[0]
-            grid = Geometry(np.asarray(tensor.affine), array.shape, tensor.meta.get(UNIT, "mm"))
-            write_volume(path, Volume(array, grid))
+            volume = Volume(array, Geometry(np.asarray(tensor.affine), array.shape, tensor.meta.get(UNIT, "mm")))
+            path = self.output_dir / f"{data['case']}{mask_suffix(volume)}"
+            self._refuse_overwriting(path, Path(str(tensor.meta["filename_or_obj"])))
+            write_volume(path, volume)
         return dict(data)
 
     def _refuse_overwriting(self, path: Path, source: Path) -> None:

@@ -16,17 +16,18 @@ from medseg.volumes import packed
 from medseg.volumes.arrays import array_geometry, read_array
 from medseg.volumes.member import member_of
 from medseg.volumes.nifti import nifti_files, nifti_geometry, read_nifti, write_nifti
-from medseg.volumes.picture import picture_geometry, read_picture
+from medseg.volumes.picture import is_picture, picture_geometry, read_picture, write_mask
 from medseg.volumes.volume import Volume
 
-__all__ = ["Volume", "digest", "is_volume", "read_geometry", "read_volume", "stem", "write_volume"]
+__all__ = ["Volume", "digest", "is_volume", "mask_suffix", "read_geometry", "read_volume", "stem", "write_volume"]
 
 NIFTI = (".nii", ".nii.gz", ".hdr", ".img")
 ITK = (".mha", ".mhd", ".nrrd", ".nhdr")
 ARRAYS = (".npy", ".npz")
 PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".gif", ".bmp")
 KNOWN = NIFTI + ITK + ARRAYS + PICTURES
-WRITERS = {".nii": write_nifti, ".nii.gz": write_nifti}
+WRITERS = {".nii": write_nifti, ".nii.gz": write_nifti, ".png": write_mask}
+MASKS = (".nii.gz", ".png")  # of predictions
 SECOND_HALVES = (".img",)  # the voxels of a pair, whose header stands for both
 
 
@@ -97,11 +98,22 @@ def digest(path: str | Path) -> str:
 
 
 def write_volume(path: str | Path, volume: Volume) -> Path:
-    """Write a volume so that `read_volume` gives the same array and geometry; atomic. Returns the path."""
+    """Write a volume so that `read_volume` gives the same array and geometry; atomic. Returns the path.
+
+    NIfTI takes any; PNG takes label maps of pictures (read with ``label=True``).
+
+    Raises:
+        DataError: E104, a file of another kind; E204, no label map of a picture for PNG.
+    """
     writer = WRITERS.get(_suffix(Path(path).name))
     if writer is None:
         raise DataError(_unknown(Path(path), WRITERS))
     return writer(Path(path), volume)
+
+
+def mask_suffix(volume: Volume) -> str:
+    """What a prediction's file ends in: ``.png`` for that of a picture, ``.nii.gz`` for any other."""
+    return ".png" if is_picture(volume) else ".nii.gz"
 
 
 def _kind(path: Path, label: bool = False) -> _Kind:

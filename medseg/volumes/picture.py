@@ -6,6 +6,8 @@ array of MONAI's ``PILReader``; the pages of a TIFF are z.
 
 from __future__ import annotations
 
+import io
+import itertools
 import struct
 import zlib
 from collections.abc import Iterator, Mapping
@@ -17,8 +19,10 @@ import numpy as np
 import numpy.typing as npt
 from PIL import ExifTags, Image, ImageOps
 
+from medseg import files
 from medseg.errors import DataError, Fault
 from medseg.geometry import Geometry
+from medseg.labels import PALETTE
 from medseg.volumes import packed
 from medseg.volumes.marks import LONGEST, kind_of
 from medseg.volumes.volume import Volume
@@ -56,6 +60,32 @@ def read_picture(path: Path, label: bool = False) -> Volume:
         raise DataError(Fault("E305", "a label in colours", fix, "one number a pixel", "red, green, blue", path))
     array = array.T
     return Volume(array, Geometry(np.eye(4), array.shape[-3:], unit="px"))
+
+
+def is_picture(volume: Volume) -> bool:
+    """Whether a label map can be written as a picture: one page of whole numbers below 256, on the grid of pixels."""
+    grid = volume.geometry
+    return grid.unit == "px" and grid.shape[2] == 1 and volume.array.dtype == np.uint8 and volume.array.ndim == 3
+
+
+def write_mask(path: Path, volume: Volume) -> Path:
+    """Write a label map (X, Y, 1) as PNG whose indices are the labels; `read_picture` with `label` mirrors it.
+
+    The palette shows 0 black and 1 white, as masks usually look, and the others in colours.
+
+    Raises:
+        DataError: E204, what is no picture: several pages, values of another type, millimetres.
+    """
+    if not is_picture(volume):
+        found = f"{volume.array.shape} of {volume.array.dtype}, in {volume.geometry.unit}"
+        fix = "write it as .nii.gz"
+        raise DataError(Fault("E204", "not a mask of a picture", fix, "(X, Y, 1) of uint8, in px", found, path))
+    picture = Image.fromarray(np.ascontiguousarray(volume.array[..., 0].T), "P")
+    colours = [(0, 0, 0), (255, 255, 255), *itertools.islice(itertools.cycle(PALETTE), 254)]
+    picture.putpalette([part for colour in colours for part in colour])
+    stream = io.BytesIO()
+    picture.save(stream, "PNG", optimize=True)
+    return files.write_bytes(path, stream.getvalue())
 
 
 def picture_geometry(path: Path) -> Geometry:

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 from monai.data import MetaTensor
+from PIL import Image
 
 from medseg.errors import DataError
 from medseg.transforms import SaveVolumed
@@ -48,3 +49,17 @@ def test_the_image_itself_is_never_overwritten(tmp_path, save, linked):
     with pytest.raises(DataError, match=r"E503.*h_1\.nii\.gz"):
         SaveVolumed("pred", folder, overwrite=True)(item(source))
     assert source.read_bytes() == before
+
+
+@pytest.mark.parametrize("values", [2, 5, 256])
+def test_the_mask_of_a_picture_is_a_picture(values, tmp_path):
+    label = np.random.default_rng(0).integers(0, values, (7, 5, 1)).astype(np.uint8)
+    mask = MetaTensor(torch.from_numpy(label)[None], torch.eye(4, dtype=torch.float64),
+                      {"filename_or_obj": "somewhere.png", "unit": "px"})  # fmt: skip
+    SaveVolumed("pred", tmp_path)({"case": "c", "pred": mask})
+    assert [path.name for path in tmp_path.iterdir()] == ["c.png"]
+    volume = read_volume(tmp_path / "c.png", label=True)
+    assert np.array_equal(volume.array, label) and volume.geometry.unit == "px"
+    with Image.open(tmp_path / "c.png") as picture:  # other programs see black, white and colours
+        shown = np.asarray(picture.convert("RGB"))
+    assert (shown[label[..., 0].T == 0] == 0).all() and (shown[label[..., 0].T == 1] == 255).all()

@@ -9,7 +9,8 @@ import tifffile
 from PIL import Image, ImageOps
 
 from medseg.errors import DataError
-from medseg.volumes import packed, read_geometry, read_volume
+from medseg.geometry import Geometry
+from medseg.volumes import Volume, packed, read_geometry, read_volume, write_volume
 
 WIDTH, HEIGHT = 7, 5
 
@@ -384,3 +385,17 @@ def test_a_camera_s_pictures_of_one_scene_are_read_as_the_first(tmp_path):
     single = io.BytesIO()
     first.save(single, "JPEG")
     assert np.array_equal(read_volume(tmp_path / "a.jpg").array[..., 0].T, np.asarray(Image.open(single)))
+
+
+@pytest.mark.parametrize(
+    ("array", "unit"),
+    [
+        (np.zeros((3, 4, 2), np.uint8), "px"),
+        (np.zeros((3, 4, 1), np.uint16), "px"),
+        (np.zeros((3, 4, 1), np.uint8), "mm"),
+    ],
+)
+def test_what_is_no_mask_of_a_picture_is_not_written(array, unit, tmp_path):
+    with pytest.raises(DataError, match="E204"):
+        write_volume(tmp_path / "a.png", Volume(array, Geometry(np.eye(4), array.shape, unit=unit)))
+    assert list(tmp_path.iterdir()) == []
