@@ -6,24 +6,37 @@ import sys
 import time
 
 import pytest
+from browser import Browser, find_browser
 from runs import outcome, run
 
 from medseg.workflows.bundles import bundle_names, find_bundle
 from medseg.workflows.studies.study import run_study
 from medseg.workflows.studies.study_file import read_study_file
 
+FIRST_VIEWER = """
+window.first = () => document.querySelector('.viewer');
+window.picture = () => first().querySelector('canvas').toDataURL();
+window.box = name => [...first().querySelectorAll('label')].find(
+  each => each.textContent.trim() === name).querySelector('input');
+window.key = name => {
+  const area = first().querySelector('.area');
+  area.focus();
+  area.dispatchEvent(new KeyboardEvent('keydown', {key: name, bubbles: true}));
+};
+"""
 SETTINGS = {"epochs": 4, "validations": 2, "batch_size": 2}
 STUDY = "import json, sys; from medseg.workflows.studies.study import run_study; run_study(**json.loads(sys.argv[1]))"
+BUNDLE, METHODS = "hippocampus_mri", ("dynunet", "segresnet")
 WITH_A_STUDY = [name for name in bundle_names() if (find_bundle(name) / "configs" / "study.yaml").is_file()]
 
 
-@pytest.mark.parametrize("bundle", WITH_A_STUDY)
-def test_a_killed_study_ends_as_if_it_had_not_been(bundle, phantoms, tmp_path):
-    """The same weights, log and scores as training and evaluation outside of a study, bit for bit."""
-    method = next(each for each in read_study_file(find_bundle(bundle)).methods if each.delta is None)
-    given = {"bundle": bundle, "data": str(phantoms(bundle)), "out": str(tmp_path / "study"), "seeds": 1,
-             "methods": [method.name], "overrides": SETTINGS}  # fmt: skip
-    folder = tmp_path / "study" / method.name / "seed0"
+@pytest.fixture(scope="module")
+def killed(phantoms, tmp_path_factory):
+    """A study of two methods, killed while the first one trains and then started again: its folder."""
+    out = tmp_path_factory.mktemp("studies") / "study"
+    given = {"bundle": BUNDLE, "data": str(phantoms(BUNDLE)), "out": str(out), "seeds": 1,
+             "methods": list(METHODS), "overrides": SETTINGS}  # fmt: skip
+    folder = out / METHODS[0] / "seed0"
     process = subprocess.Popen([sys.executable, "-c", STUDY, json.dumps(given)], stderr=subprocess.PIPE)
     while not (folder / "checkpoints" / "last.pt").exists() and process.poll() is None:
         time.sleep(0.01)
@@ -32,11 +45,41 @@ def test_a_killed_study_ends_as_if_it_had_not_been(bundle, phantoms, tmp_path):
     assert not (folder / "bundle").exists()
 
     run_study(**given, say=lambda line: None)
-    whole = run(bundle, "train", tmp_path / "whole", phantoms(bundle), **SETTINGS)
-    run(bundle, "evaluate", whole, phantoms(bundle), **SETTINGS)
+    return out
+
+
+def test_a_killed_study_ends_as_if_it_had_not_been(killed, phantoms, tmp_path):
+    """The same weights, log and scores as training and evaluation outside of a study, bit for bit."""
+    folder = killed / METHODS[0] / "seed0"
+    whole = run(BUNDLE, "train", tmp_path / "whole", phantoms(BUNDLE), **SETTINGS)
+    run(BUNDLE, "evaluate", whole, phantoms(BUNDLE), **SETTINGS)
     assert len(json.loads((folder / "record.json").read_text())["resumed"]) == 1
     assert outcome(folder) == outcome(whole)
     assert (folder / "cases.csv").read_bytes() == (whole / "cases.csv").read_bytes()
+
+
+@pytest.mark.skipif(find_browser() is None, reason="no Chromium: set MEDSEG_BROWSER or put one on PATH")
+def test_the_pages_of_a_study_open_in_a_browser(killed):
+    """The comparison's and a run's: pictures load, slices change, contours go, nothing is fetched or complained of."""
+    browser = Browser(find_browser())
+    comparison, report = killed / "comparison.html", killed / METHODS[0] / "seed0" / "report.html"
+    try:
+        browser.open(comparison, width=390)
+        assert browser.run("document.documentElement.scrollWidth") <= 390
+        assert browser.run("document.images.length") > 2
+        assert browser.run("[...document.images].every(each => each.complete && each.naturalWidth > 0)")
+        assert all(name in browser.run("document.body.innerText") for name in METHODS)
+        browser.open(report)
+        browser.run(FIRST_VIEWER + "first().scrollIntoView()")
+        browser.wait("first().querySelectorAll('canvas').length === 3 && first().innerText.includes('axial')")
+        for act in ("key('Home')", "box('reference').click()", "box('prediction').click()"):
+            browser.run("window.before = picture()")
+            browser.run(act)
+            browser.settle()
+            assert browser.run("before !== picture()"), act
+        assert browser.errors == [] and browser.requests == [comparison.as_uri(), report.as_uri()]
+    finally:
+        browser.close()
 
 
 @pytest.mark.parametrize("bundle", WITH_A_STUDY)

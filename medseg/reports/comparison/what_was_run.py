@@ -16,6 +16,7 @@ from medseg.reports.text_table import plain, shorten
 THEIRS = ("network", "parameters", "seed", "started", "finished", "resumed", "wall time", "training time")
 HIDDEN = ("started", "finished", "resumed", "wall_seconds")
 LONGEST = 40
+TIME_TOLERANCE = 1.25  # how much longer one method may train than another where both were given the same minutes
 NAMED = 4  # of the different values that runs of one method have
 
 
@@ -32,7 +33,25 @@ def unequal(found: Comparison) -> list[str]:
     """The names of facts that should be the same for all methods and are not."""
     tables = [facts(method) for method in found.data.methods]
     names = dict.fromkeys(name for table in tables for name in table)
-    return [name for name in names if name not in THEIRS and len({table.get(name) for table in tables}) > 1]
+    other = [name for name in names if name not in THEIRS and len({table.get(name) for table in tables}) > 1]
+    return [*other, *(["training time"] if _unequal_time(found) else [])]
+
+
+def _unequal_time(found: Comparison) -> bool:
+    """Whether methods that were given the same minutes did not take the same time."""
+    given = {run.record.get("minutes") for method in found.data.methods for run in method.runs} - {None}
+    taken = [seconds for method in found.data.methods if (seconds := _mean_seconds(method))]
+    return len(given) == 1 and len(taken) > 1 and max(taken) > TIME_TOLERANCE * min(taken)
+
+
+def _mean_seconds(method: Method) -> float:
+    """Of training and validation, over the method's runs."""
+    return math.fsum(_seconds(run) or 0.0 for run in method.runs) / len(method.runs)
+
+
+def _seconds(run: RunFolder) -> float | None:
+    known = [n for row in run.log if (n := number(row.get("seconds"))) is not None]
+    return math.fsum(known) if known else None
 
 
 def draw_facts(found: Comparison) -> str:
@@ -69,9 +88,9 @@ def _of_run(run: RunFolder) -> dict[str, str]:
     record = {key: value for key, value in run.record.items() if key not in HIDDEN}
     found = {name: shorten(plain(value), LONGEST) for name, value in flatten(record) if value is not None}
     updates = [n for row in run.log if (n := number(row.get("iteration"))) is not None]
-    seconds = [n for row in run.log if (n := number(row.get("seconds"))) is not None]
+    seconds = _seconds(run)
     found |= {"updates made": f"{max(updates):,.0f}"} if updates else {}
-    found |= {"training time": markup.duration(math.fsum(seconds))} if seconds else {}
+    found |= {"training time": markup.duration(seconds)} if seconds is not None else {}
     wall = run.record.get("wall_seconds")
     return found | ({"wall time": markup.duration(wall)} if isinstance(wall, (int, float)) else {})
 

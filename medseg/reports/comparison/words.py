@@ -5,6 +5,7 @@ from __future__ import annotations
 from medseg.metrics.catalogue import METRICS
 from medseg.metrics.paired import LEAST_SEEDS, SIGNIFICANT
 from medseg.reports.comparison.results import MEAN, Comparison, Pair
+from medseg.reports.comparison.same_method import same_methods
 from medseg.reports.metric_text import FIGURES, HEADLINES, NOTHING
 from medseg.reports.text_table import plain
 
@@ -120,12 +121,27 @@ def seeds_note(found: Comparison) -> str:
         folds = {method.n_folds > 1 for method in methods if len(method.seeds) < LEAST_SEEDS}
         often = "once, or once a fold" if len(folds) > 1 else "once a fold" if True in folds else "once"
         who = f"Each method was trained {often}, so these" if len(once) == len(methods) else "Comparisons with one seed"
-        how = "train each with two seeds or more" + (", all on one split" if True in folds else "")
+        how = "train each with three seeds or more" + (", all on one split" if True in folds else "")
         parts.append(
             f"{who} are tests of trained networks, not of methods: another seed gives another network, which may "
             f"change the order. To compare methods, {how}."
         )
-    return " ".join(parts)
+    two = [plain(method.name) for method in methods if len(method.seeds) == LEAST_SEEDS]
+    if two:
+        parts.append(
+            f"Two seeds ({', '.join(two)}) tell little of how seeds differ: of several tests together one calls a "
+            "difference that is none more often than 5 % of the time (docs/comparing.md). Take three or more."
+        )
+    return " ".join([*_same_note(found), *parts])
+
+
+def _same_note(found: Comparison) -> list[str]:
+    """Said of what is compared with itself."""
+    return [
+        f"{plain(a)} and {plain(b)} are one configuration: what differs between them is what a seed changes (or how long "
+        "they trained), whatever a test of these networks says."
+        for a, b in same_methods(found.data.methods)
+    ]
 
 
 def left_out(pair: Pair) -> str:

@@ -32,8 +32,8 @@ class Study:
         methods: the first leads where all get as many updates.
         seeds: how many; run k of a method has ``seed: k``. The split hangs on ``split_seed`` alone.
         settings: of every method; the budget (``epochs`` or ``minutes``) among them.
-        equal: ``updates``: every run makes as many as the budget gives the first run; ``time``: every run is planned
-            for the same minutes.
+        equal: ``updates``: every run makes as many as the budget gives the first run; ``time``: every method is planned
+            for the same minutes, its seeds for as many epochs as the first of them.
         published: a file with published figures to show beside, or None.
     """
 
@@ -124,12 +124,23 @@ class Conductor:
     def _epochs(self, run: Run) -> dict[str, Any] | None:
         """What of the budget is this run's own; None where it hangs on a run that failed."""
         if not self._shares_updates(run):
-            return {}
+            planned = self._planned_by_another_seed(run)
+            return {} if planned is None else {"minutes": None, "epochs": planned}
         updates = self.state.content["updates"]
         if updates is not None:
             epochs = max(1, round(updates / self.look.steps[run.method.name]))
             return {"minutes": None, "epochs": epochs} if "minutes" in self.study.settings else {"epochs": epochs}
         return {} if run == Run(self.study.methods[0], 0) else None
+
+    def _planned_by_another_seed(self, run: Run) -> int | None:
+        """What minutes became for the method's first seed, so that seeds differ in the seed alone; None where this run
+        plans, has planned (it goes on then), or is not given minutes.
+        """
+        settings = {**self.study.settings, **run.method.settings}
+        if settings.get("minutes") is None or (self.study.out / run.name / "record.json").is_file():
+            return None
+        records = (self.study.out / Run(run.method, seed).name / "record.json" for seed in range(self.study.seeds))
+        return next((int(files.read_json(record)["epochs"]) for record in records if record.is_file()), None)
 
     def _shares_updates(self, run: Run) -> bool:
         """Whether the run makes as many as the others; not where a sweep varies just that."""

@@ -143,6 +143,33 @@ def test_equal_time_gives_every_run_the_minutes(start, tmp_path):
     assert any(line == "run 1 of 3: plain/seed0, about 30 min left" for line in said)
 
 
+def test_seeds_of_a_method_get_what_the_minutes_gave_its_first_one(start, tmp_path):
+    """The cores may be busier when a later seed is planned, and seeds would differ in more than the seed."""
+    start("hours", seeds=2)
+    assert [calls(tmp_path, f"{name}/seed0")[0] for name in ("plain", "deep")] == ["train None 10 0"] * 2
+    assert [calls(tmp_path, f"{name}/seed1")[0] for name in ("plain", "deep")] == ["train 7 None 1"] * 2
+
+
+def test_where_the_first_seed_failed_the_next_one_plans(start, tmp_path):
+    conduct(tmp_path, plain_seed0="fail in train")
+    with pytest.raises(TrainingError):
+        start("hours", seeds=3)
+    assert [calls(tmp_path, f"plain/seed{seed}")[0] for seed in (1, 2)] == ["train None 10 1", "train 7 None 2"]
+    conduct(tmp_path)
+    start("hours", seeds=3)
+    assert calls(tmp_path, "plain/seed0")[0] == "train 7 None 0"
+
+
+def test_a_run_that_was_planned_before_it_was_stopped_goes_on_with_that(start, tmp_path):
+    conduct(tmp_path, plain_seed1="fail in evaluate")
+    with pytest.raises(TrainingError):
+        start("hours", seeds=2)
+    (tmp_path / "out" / "plain" / "seed1" / "bundle" / "models" / "model.pt").unlink()  # as if it had not ended
+    conduct(tmp_path)
+    start("hours", seeds=2)
+    assert calls(tmp_path, "plain/seed1")[-2:] == ["train None 10 1", "evaluate None 10 1"]
+
+
 def test_equal_updates_are_those_that_the_minutes_give_the_first_run(start, tmp_path, monkeypatch):
     """28 updates: 7 epochs of 4 steps; 14 epochs of 2 steps."""
     stand_in(monkeypatch.setattr, {"deep": 2})
