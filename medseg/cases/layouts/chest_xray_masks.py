@@ -1,8 +1,8 @@
 """Chest X-ray masks and labels: Shenzhen and Montgomery on Kaggle (``CXR_png/`` beside ``masks/``).
 
 A Shenzhen mask is ``CHNCXR_0001_0_mask.png``, a Montgomery mask has its image's own name. About a hundred images have
-no mask; ``test/`` holds such images. Candemir et al. 2014 (doi:10.1109/TMI.2013.2290491), Jaeger et al. 2014
-(doi:10.3978/j.issn.2223-4292.2014.11.20).
+no mask; ``test/`` holds such images. One of its own whose mask stands in ``masks/`` is a labelled test case. Candemir
+et al. 2014 (doi:10.1109/TMI.2013.2290491), Jaeger et al. 2014 (doi:10.3978/j.issn.2223-4292.2014.11.20).
 """
 
 from __future__ import annotations
@@ -33,5 +33,6 @@ def find(listing: Listing) -> list[Case]:
         again = {path for name, path in tests.items() if name in images}
         listing.ignored.update((path.relative_to(listing.root), "stands in CXR_png/ too") for path in again)
         cases += paired(images, labels, modality="X-ray")
-        cases += paired({name: path for name, path in tests.items() if path not in again}, {}, "test", modality="X-ray")
+        own = {name: path for name, path in tests.items() if path not in again}
+        cases += paired(own, labels, "test", modality="X-ray")
     return cases

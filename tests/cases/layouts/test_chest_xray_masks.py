@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 
 from medseg.cases.layouts import read_data_set
@@ -56,3 +57,13 @@ def test_folder_names_in_another_case(phantom):
     (root / "CXR_png").rename(root / "cxr_PNG")
     (root / "masks").rename(root / "Masks")
     assert len(read_data_set(root).subset("labelled")) == 5
+
+
+def test_a_test_image_whose_mask_is_there_is_a_labelled_test_case(phantom):
+    root = phantom("chest_xray_masks") / TREE
+    mask = root / "masks" / "CHNCXR_0008_1_mask.png"
+    shutil.copy(root / "masks" / "CHNCXR_0001_0_mask.png", mask)
+    found = read_data_set(root)
+    assert [(case.id, case.label) for case in found.subset("test")] == [("CHNCXR_0008_1", mask)]
+    assert len(found.subset("labelled")) == 5
+    assert mask.relative_to(root) not in found.ignored
