@@ -12,17 +12,30 @@ from engines import kept
 from medseg.cases.phantoms import write_phantom
 from medseg.handlers.checkpoint_file import content_digest, read_checkpoint
 from medseg.workflows.bundles import config_files, find_bundle
+from medseg.workflows.preflight import merge
 from medseg.workflows.run import run_bundle
 
 QUICK = {"epochs": 1, "batch_size": 2}
+NARROW = {"image_size": [64, 64], "network_def::width": 8, "network_def::channels": [8, 16, 16, 16, 16],
+          "patches_per_image": 4, "overlap": 0.25}  # fmt: skip
 CASES = 5
+# Bundles share their engine (tests/contracts/test_configs.py), so what it does is tested on a 3D and on a 2D one.
+ENGINES = ["chest_xray_lungs", "hippocampus_mri"]
+
+
+def narrow(files):
+    """What makes the pictures of a configuration small and a network of ours narrow: the papers' take minutes."""
+    config = merge(files).config
+    network = config["network_def"]
+    return {key: value for key, value in NARROW.items() if key in config or key.partition("::")[2] in network}
 
 
 def run(bundle, workflow, out, data, method=None, **overrides):
     root = find_bundle(bundle).absolute()
+    files = config_files(root, workflow, method)
     settings = {"bundle_root": str(root), "output_dir": str(out), "dataset_dir": str(data)}
-    settings |= (QUICK if workflow == "train" else {}) | overrides
-    run_bundle(config_files(root, workflow, method), settings)
+    settings |= narrow(files) | (QUICK if workflow == "train" else {}) | overrides
+    run_bundle(files, settings)
     return Path(out)
 
 
@@ -43,6 +56,7 @@ def outcome(out):
     return (
         kept(out / "checkpoints" / "last.pt"),
         [[line[place] for place in shown] for line in log],
+        (out / "iterations.csv").read_bytes(),
         content_digest(best),
     )
 

@@ -30,13 +30,15 @@ def hold_out(
     `fraction` of the cases, fold 1 the next, and so on: no case is held out twice.
 
     Args:
+        fraction: the share of the cases that is held out, or a whole number: how many.
         strata: group to stratum, see `strata_of`; without it there is one stratum.
 
     Raises:
-        UsageError: E903, if `fraction` does not lie between 0 and 1, or there are not that many folds.
+        UsageError: E903, if `fraction` neither lies between 0 and 1 nor is a whole number below that of the cases, or
+            there are not that many folds.
         DataError: if one of the two sides would be empty.
     """
-    number("held_out", fraction, 0.0, 1.0)
+    fraction = share("held_out", fraction, len(cases))
     whole_number("seed", seed, 0)
     last = math.floor(1 / fraction + 1e-9) - 1
     if whole_number("fold", fold, 0) > last:
@@ -60,6 +62,13 @@ def hold_out(
         fix = "add cases, or choose held_out between 0 and 1 so that both sides keep a group"
         raise DataError(Fault("E502", "the split leaves one side empty", fix, "cases on both sides", found))
     return training, validation
+
+
+def share(name: str, value: float, n_cases: int) -> float:
+    """`value`, if it lies between 0 and 1; if it is a whole number below `n_cases`, its share of them; else E903."""
+    if isinstance(value, int) and not isinstance(value, bool) and 1 <= value < n_cases:
+        return value / n_cases
+    return number(name, value, 0.0, 1.0)
 
 
 def strata_of(checked: Sequence[CheckedCase]) -> dict[str, Hashable]:

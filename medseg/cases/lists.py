@@ -10,16 +10,17 @@ from typing import Any
 from medseg import files
 from medseg.cases.case import Case
 from medseg.cases.check_all import refuse_faulty, unlabelled
-from medseg.cases.folds import hold_out, joined_copies, strata_of
+from medseg.cases.folds import hold_out, joined_copies, share, strata_of
 from medseg.cases.layouts import read_data_set
 from medseg.errors import DataError, Fault, UsageError
 from medseg.labels import Labels
 from medseg.settings import switch
-from medseg.volumes import digest
+from medseg.volumes import MASKS, digest
 
 logger = logging.getLogger(__name__)
 
 Item = dict[str, Any]
+FIELD_OF_VIEW, SECOND_OBSERVER = "field_of_view", "second_observer"  # keys of items, and of `Case.meta`
 
 
 def split_cases(
@@ -30,22 +31,31 @@ def split_cases(
     fold: int = 0,
     drop_empty: bool = False,
     layout: str | None = None,
+    fields: bool = False,
+    tested: float = 0,
 ) -> dict[str, list[Item]]:
     """Training, validation and test cases of a data folder, checked.
 
     Args:
         dataset_dir: a data set in a known layout.
         labels: what the label values mean (see `medseg.labels.Labels`).
-        held_out: the fraction of labelled cases that validation keeps, by group, stratified by which labels occur and
-            how much is labelled, drawn from `seed`. A data set with validation cases of its own keeps those instead.
+        held_out: the fraction of labelled cases that validation keeps (or a whole number: how many), by group,
+            stratified by which labels occur and how much is labelled, drawn from `seed`. A data set with validation
+            cases of its own keeps those instead.
         fold: which such fraction: 0, 1, … (of a fifth there are 5).
         drop_empty: whether cases whose label is empty are left out of training and validation.
         layout: the layout's name, where the folder fits several.
+        fields: whether it matters where the images have their field of view; a warning (W107) then says how many come
+            without a mask of it.
+        tested: the fraction of labelled cases (or how many) that become test cases before any are held out, the same
+            for every `fold`; for data sets that have no test cases of their own.
 
     Returns:
-        ``train``: items ``{image, label, case, group, modality}``, the last one "" where the data set does not say.
-        ``validate`` and ``test``: with ``reference`` in the place of ``label``; a reference is scored on the grid it was drawn on, so no transform touches it. ``test`` holds what
-        the data set itself keeps back with its truth; it is often empty.
+        ``train``: items ``{image, label, case, group, modality}``, the last one "" where the data set does not say;
+        and ``field_of_view``, a file, where the data set has one.
+        ``validate`` and ``test``: with ``reference`` in the place of ``label``; a reference is scored on the grid it
+        was drawn on, so no transform touches it. ``test`` holds what the data set itself keeps back with its truth; it
+        is often empty. ``second_observer`` is the file of another observer's labels, where the data set has one.
 
     Raises:
         DataError: everything that is wrong with the folder or any of its cases, in one error.
@@ -56,13 +66,19 @@ def split_cases(
     for fault in unlabelled(data_set.cases):
         logger.warning(fault)
     checked = joined_copies(refuse_faulty(data_set.cases, names))
-    drop_empty = switch("drop_empty", drop_empty)
+    drop_empty, fields = switch("drop_empty", drop_empty), switch("fields", fields)
     kept = [each for each in checked if (each.voxels or each.case.negative) and not (drop_empty and each.is_empty)]
     sides = {name: [each for each in kept if each.case.meta.get("subset") == name] for name in (None, "validate")}
     test = [each.case for each in checked if each.voxels and each.case.meta.get("subset") == "test"]
     train, validate = [each.case for each in sides[None]], [each.case for each in sides["validate"]]
+    strata = strata_of(sides[None])
+    if tested:
+        _refuse_tests_beside(test)
+        train, test = hold_out(train, share("tested", tested, len(train)), seed, strata)
     if not validate:
-        train, validate = hold_out(train, held_out, seed, strata_of(sides[None]), fold)
+        train, validate = hold_out(train, held_out, seed, strata, fold)
+    if fields:
+        _tell_without_field([*train, *validate, *test])
     return {
         "train": [_item(case, "label") for case in train],
         "validate": [_item(case, "reference") for case in validate],
@@ -111,7 +127,8 @@ def list_images(
 
     Args:
         dataset_dir: a folder of images, or a data set.
-        output_dir, overwrite: where a mask ``<case>.nii.gz`` will be written for each, and whether over what is there.
+        output_dir, overwrite: where a mask ``<case>.nii.gz`` or ``<case>.png`` will be written for each, and whether
+            over what is there.
         layout: the layout's name, where the folder fits several.
 
     Raises:
@@ -129,6 +146,8 @@ def _item(case: Case, label_key: str | None = None) -> Item:
     images = [str(path) for path in case.images]
     item: Item = {"image": images[0] if len(images) == 1 else images, "case": case.id, "group": case.group}
     item["modality"] = str(case.meta.get("modality", ""))
+    known = (FIELD_OF_VIEW, SECOND_OBSERVER) if label_key == "reference" else (FIELD_OF_VIEW,)
+    item |= {key: str(case.meta[key]) for key in known if key in case.meta}
     if label_key is not None:  # None stands for an all-background case, see `Case.negative`
         files_of_label = [str(path) for path in case.labels]
         item[label_key] = files_of_label if len(files_of_label) > 1 else next(iter(files_of_label), None)
@@ -137,8 +156,22 @@ def _item(case: Case, label_key: str | None = None) -> Item:
     return item
 
 
+def _refuse_tests_beside(test: list[Case]) -> None:
+    if test:
+        fix = "leave tested at 0: those are scored with subset=test"
+        raise UsageError(Fault("E903", "the data set has test cases of its own", fix, "none", f"{len(test)} cases"))
+
+
+def _tell_without_field(cases: list[Case]) -> None:
+    without = [case.id for case in cases if FIELD_OF_VIEW not in case.meta]
+    if without:
+        names = ", ".join(without[:4]) + (", …" if len(without) > 4 else "")
+        message = "[W107] %d of %d images have no mask of their field of view, which is found from the image alone: %s"
+        logger.warning(message, len(without), len(cases), names)
+
+
 def _refuse_occupied(output_dir: Path, cases: list[Case]) -> None:
-    there = [path for case in cases if (path := output_dir / f"{case.id}.nii.gz").exists()]
+    there = [path for case in cases for suffix in MASKS if (path := output_dir / f"{case.id}{suffix}").exists()]
     if there:
         fix = "choose another output_dir, or pass overwrite=true (--overwrite True)"
         found = ", ".join(path.name for path in there[:4]) + (", …" if len(there) > 4 else "")

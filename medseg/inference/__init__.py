@@ -1,7 +1,16 @@
 """How networks are applied."""
 
 from medseg.inference.autocast import AutocastInferer, best_precision
+from medseg.inference.inverted import InvertedInferer
 from medseg.inference.mirror import MirrorInferer
+from medseg.inference.probability import ProbabilityInferer
 from medseg.inference.threaded import ThreadedInferer
 
-__all__ = ["AutocastInferer", "MirrorInferer", "ThreadedInferer", "best_precision"]
+__all__ = [
+    "AutocastInferer",
+    "InvertedInferer",
+    "MirrorInferer",
+    "ProbabilityInferer",
+    "ThreadedInferer",
+    "best_precision",
+]

@@ -2,9 +2,11 @@
 
 from medseg.transforms.clahe import Clahed
 from medseg.transforms.crf import RefineWithCRFd
+from medseg.transforms.field import ErodeMaskd, ReadFieldd
 from medseg.transforms.gray import ToGrayd
 from medseg.transforms.holes import FillLabelHolesd
 from medseg.transforms.hue import RandHued
+from medseg.transforms.invert import InvertWithinBodyd
 from medseg.transforms.n4 import CorrectBiasN4d
 from medseg.transforms.native_grid import ToNativeGridd
 from medseg.transforms.patch import RandAffinePatchd
@@ -15,9 +17,12 @@ from medseg.transforms.window import WindowIntensityd
 __all__ = [
     "Clahed",
     "CorrectBiasN4d",
+    "ErodeMaskd",
     "FillLabelHolesd",
+    "InvertWithinBodyd",
     "RandAffinePatchd",
     "RandHued",
+    "ReadFieldd",
     "ReadImaged",
     "ReadLabeld",
     "RefineWithCRFd",

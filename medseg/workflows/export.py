@@ -6,7 +6,7 @@ import copy
 import csv
 import io
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -115,7 +115,7 @@ def _metadata(run_dir: Path, root: Path, train: dict[str, Any]) -> dict[str, Any
     metadata = files.read_json(root / "configs" / "metadata.json")
     own = ConfigParser.load_config_file(str(root / "configs" / "train.yaml"))
     if any(train.get(name) != own.get(name) for name in ("network_def", "patch_size")):
-        _of_one_size(metadata, train.get("patch_size"))
+        _of_one_size(metadata, ConfigParser(copy.deepcopy(train)).get_parsed_content("patch_size"))
     with open(run_dir / "log.csv", newline="", encoding="utf-8") as stream:
         last = list(csv.DictReader(stream))[-1]  # of the weights that are exported
     scores = {key: float(value) for key, value in last.items() if key.startswith("val_") and value}
@@ -124,10 +124,8 @@ def _metadata(run_dir: Path, root: Path, train: dict[str, Any]) -> dict[str, Any
     return metadata | {"label_names": train["labels"], "scores": scores, "cases": record["cases"]}
 
 
-def _of_one_size(metadata: dict[str, Any], patch_size: Any) -> None:
+def _of_one_size(metadata: dict[str, Any], patch_size: Sequence[int]) -> None:
     """Another network than the bundle's own is promised no input sizes but the one it was trained with."""
-    if not isinstance(patch_size, list):
-        return
     form = metadata["network_data_format"]
     for side in (*form["inputs"].values(), *form["outputs"].values()):
-        side["spatial_shape"] = patch_size
+        side["spatial_shape"] = list(patch_size)

@@ -10,6 +10,7 @@ import re
 import sys
 import warnings
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -57,6 +58,11 @@ def prepare(seed: int | None = None, deterministic_algorithms: bool = False) -> 
     _refuse_misspelt(running_config())
 
 
+def warn(message: str) -> None:
+    """Log a warning of a method's own, for its ``+initialize``: of a reported setting that nobody could verify, say."""
+    logging.getLogger(__name__).warning(message)
+
+
 def running_config() -> dict[str, Any]:
     """The merged configuration, overrides included, of the bundle that is evaluating this very call.
 
@@ -79,8 +85,19 @@ def _is_not_ours(record: logging.LogRecord) -> bool:
     return not (record.name.startswith("ignite") and record.levelno == logging.ERROR and errors.find(sys.exc_info()[1]))
 
 
+def read_keys(config: Mapping[str, Any]) -> set[str]:
+    """Top-level ids that others refer to."""
+    return set(re.findall(r"@([A-Za-z_]\w*)", repr(config)))
+
+
+def _own_keys(bundle_root: Any) -> set[str]:
+    """Keys of the bundle's own files: where a delta makes one moot (another metric, say), it is no misspelling."""
+    paths = [Path(str(bundle_root)) / "configs" / f"{name}.yaml" for name in ("train", "inference")]
+    return {key for path in paths if path.is_file() for key in ConfigParser.load_config_file(str(path))}
+
+
 def _refuse_misspelt(config: Mapping[str, Any]) -> None:
-    read = READ_BY_NAME | set(re.findall(r"@([A-Za-z_]\w*)", repr(config)))
+    read = READ_BY_NAME | read_keys(config) | _own_keys(config.get("bundle_root"))
     faults = [
         Fault(
             "E901", f"unknown key '{key}': nothing in this bundle reads it", f"use a known key{suggestion(key, read)}"

@@ -4,9 +4,9 @@ import csv
 
 import pytest
 import torch
-from runs import run
+from runs import ENGINES, narrow, run
 
-from medseg.workflows.bundles import bundle_names, config_files, find_bundle
+from medseg.workflows.bundles import config_files, find_bundle
 from medseg.workflows.run import run_bundle
 
 MONAIS_METRIC = """
@@ -26,7 +26,7 @@ validate::to_native_grid::probabilities: prob
 """
 
 
-@pytest.mark.parametrize("bundle", bundle_names())
+@pytest.mark.parametrize("bundle", ENGINES)
 def test_options(bundle, phantoms, tmp_path):
     """TensorBoard and early stopping on; the moving average, mirroring and lower precision off."""
     folder = run(bundle, "train", tmp_path / "run", phantoms(bundle), tensorboard=True, early_stop=1, average_decay=0,
@@ -42,7 +42,7 @@ def test_options(bundle, phantoms, tmp_path):
     assert 0 < len(previews) <= 4  # seen while it trained
 
 
-@pytest.mark.parametrize("bundle", bundle_names())
+@pytest.mark.parametrize("bundle", ENGINES)
 def test_deterministic_algorithms_train_to_the_same_losses(bundle, phantoms, tmp_path):
     """On a CPU the switch changes how the loss is computed (one-hot labels), not what it is."""
     losses = []
@@ -56,7 +56,7 @@ def test_deterministic_algorithms_train_to_the_same_losses(bundle, phantoms, tmp
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)
 
 
-@pytest.mark.parametrize("bundle", bundle_names())
+@pytest.mark.parametrize("bundle", ENGINES)
 def test_loader_workers_do_not_change_a_run(bundle, phantoms, tmp_path):
     """Samples are drawn from (seed, epoch, index): the same losses with and without worker processes."""
     losses = []
@@ -67,13 +67,14 @@ def test_loader_workers_do_not_change_a_run(bundle, phantoms, tmp_path):
     assert losses[0] == losses[1]
 
 
-@pytest.mark.parametrize("bundle", bundle_names())
+@pytest.mark.parametrize("bundle", ENGINES)
 def test_monais_metric_in_the_place_of_ours(bundle, phantoms, tmp_path):
     """Both score the same epochs alike, and evaluate still writes the table, with the metrics that were asked for."""
     delta = tmp_path / "monai.yaml"
     delta.write_text(MONAIS_METRIC)
     root = find_bundle(bundle).absolute()
     settings = {"bundle_root": str(root), "output_dir": str(tmp_path / "run"), "dataset_dir": str(phantoms(bundle))}
+    settings |= narrow(config_files(root, "train"))
     run_bundle([*config_files(root, "train"), delta], settings | {"epochs": 1, "batch_size": 2})
     with open(tmp_path / "run" / "log.csv", newline="") as stream:
         row = list(csv.DictReader(stream))[-1]

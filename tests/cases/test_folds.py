@@ -61,6 +61,26 @@ def test_a_share_lies_between_0_and_1(fraction):
         hold_out([], fraction, 0)
 
 
+@pytest.mark.parametrize("n", [1, 7, 19])
+def test_a_number_of_cases_may_be_held_out(n):
+    """1,815 to train on, 259 to validate and 520 to test, say."""
+    assert len(hold_out(cases(20), n, 0)[1]) == n
+    assert hold_out(cases(20), 5, 3, fold=1) == hold_out(cases(20), 0.25, 3, fold=1)
+
+
+def test_the_split_of_isic_2018_that_was_published():
+    rest, tested = hold_out(cases(2594), 520, 0)
+    train, held = hold_out(rest, 259, 0)
+    assert [len(side) for side in (train, held, tested)] == [1815, 259, 520]
+    assert not set(ids(tested)) & set(ids(train) + ids(held))
+
+
+@pytest.mark.parametrize("n", [0, 20, 21, True])
+def test_another_number_of_cases_is_refused(n):
+    with pytest.raises(UsageError, match="E903"):
+        hold_out(cases(20), n, 0)
+
+
 @pytest.mark.parametrize(("n", "per_group", "folds"), [(20, 1, 5), (23, 1, 5), (24, 3, 4), (10, 1, 10), (7, 1, 2)])
 def test_folds_hold_out_every_case_once(n, per_group, folds):
     held = [ids(hold_out(cases(n, per_group), 1 / folds, 3, fold=fold)[1]) for fold in range(folds)]

@@ -27,10 +27,26 @@ def test_items_for_every_use(folder):
     assert [len(lists[name]) for name in ("train", "validate", "test")] == [3, 2, 0]
     for name, key in (("train", "label"), ("validate", "reference")):
         item = lists[name][0]
-        assert set(item) == {"image", key, "case", "group"}
+        assert set(item) == {"image", key, "case", "group", "modality"}
         assert item["image"] == str(folder / "images" / f"{item['case']}.nii.gz")
         assert item[key] == str(folder / "labels" / f"{item['case']}.nii.gz")
     assert lists == split_cases(str(folder), LABELS, held_out=0.4)
+
+
+def test_cases_may_be_kept_for_a_test_where_there_is_none(folder):
+    """Before any are held out, and the same ones for every fold."""
+    lists = [split_cases(str(folder), LABELS, held_out=1, fold=fold, tested=2) for fold in range(3)]
+    names = [{name: {item["case"] for item in items} for name, items in each.items()} for each in lists]
+    assert all([len(each[name]) for name in ("train", "validate", "test")] == [2, 1, 2] for each in names)
+    assert len({frozenset(each["test"]) for each in names}) == 1
+    assert set.union(*(each["validate"] for each in names)) == {f"c{n}" for n in range(5)} - names[0]["test"]
+    assert {"reference", "image", "case", "group", "modality"} == set(lists[0]["test"][0])
+
+
+@pytest.mark.parametrize("tested", [-1, 5, 1.5, True])
+def test_shares_for_a_test_that_make_no_sense(folder, tested):
+    with pytest.raises(UsageError, match=r"E903.*tested"):
+        split_cases(str(folder), LABELS, tested=tested)
 
 
 def test_test_cases_with_their_truth(folder, save):
@@ -39,6 +55,8 @@ def test_test_cases_with_their_truth(folder, save):
         save(folder / f"{kind}Ts" / "t.nii.gz", np.ones((4, 4, 4), np.uint8))
     pairs = [{"image": f"imagesTr/c{n}.nii.gz", "label": f"labelsTr/c{n}.nii.gz"} for n in range(5)]
     (folder / "dataset.json").write_text(json.dumps({"training": pairs, "test": ["imagesTs/t.nii.gz"]}))
+    with pytest.raises(UsageError, match=r"E903.*test cases of its own"):
+        split_cases(str(folder), LABELS, tested=0.2)
     (item,) = split_cases(str(folder), LABELS)["test"]
     assert (item["case"], item["reference"]) == ("t", str(folder / "labelsTs" / "t.nii.gz"))
 
@@ -47,7 +65,7 @@ def test_images_alone(folder):
     for path in (folder / "labels").iterdir():
         path.write_bytes(b"not looked at")
     items = list_images(str(folder))
-    assert [set(item) for item in items] == [{"image", "case", "group"}] * 5
+    assert [set(item) for item in items] == [{"image", "case", "group", "modality"}] * 5
 
 
 def test_masks_in_the_way_are_found_before_any_is_written(folder, tmp_path):
