@@ -18,9 +18,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy.interpolate import PchipInterpolator
 from scipy.ndimage import gaussian_filter
-from scipy.spatial.transform import Rotation
 
 from medseg import files
+from medseg.cases.phantoms._grids import pooled, positions, rotation
+from medseg.cases.phantoms._waves import times, waves
 from medseg.geometry import Geometry
 from medseg.volumes import Volume, write_volume
 
@@ -54,7 +55,7 @@ WHITE_LEVEL, DEEP_LEVEL = 1.0, 0.82
 
 MARGIN_MM = np.array([8.0, 6.0, 7.0])
 SMALLEST_MM = np.array([33.0, 46.0, 33.0])
-SUPERSAMPLING = 2
+SUPERSAMPLING = (2, 2, 2)
 BLUR_SUB_VOXELS = 0.7
 # How a case is stored, in turn, so that a small set has all of them.
 ORIENTATIONS = ("RAS", "LPS", "RAS", "PSR", "LAS")
@@ -84,19 +85,6 @@ class Distribution:
     fluid: tuple[float, float]
     bias: tuple[float, float]
     noise: tuple[float, float]
-
-
-@dataclass(frozen=True)
-class _Waves:
-    """A smooth random field of zero mean: a sum of plane waves. (3, n) rad/mm, (n, 1) rad, (k, n) amplitudes."""
-
-    vectors: Floats
-    phases: Floats
-    amplitudes: Floats
-
-    def __call__(self, points: Floats) -> Floats:
-        """(3, m) positions in mm to (k, m) values."""
-        return _times(self.amplitudes, np.sin(_times(self.vectors.T, points) + self.phases))
 
 
 TRAINING = Distribution((0, 7), (0, 0.05), (0, 1.5), (0, 6), (0.50, 0.58), (0.10, 0.20), (0.02, 0.06), (0.01, 0.02))
@@ -146,8 +134,8 @@ def draw(distribution: Distribution, rng: np.random.Generator, index: int = 0) -
     """
     pose = _pose(distribution, rng)
     geometry = _grid(pose, distribution, rng)
-    points = _times(np.linalg.inv(pose), _points(geometry, SUPERSAMPLING))
-    deformation = _waves(rng, 6, (25.0, 50.0), 0.6, channels=3)
+    points = times(np.linalg.inv(pose), positions(geometry, SUPERSAMPLING))
+    deformation = waves(rng, 6, (25.0, 50.0), 0.6, channels=3)
     atlas = points + deformation(points)
     distance_mm = _hippocampus_mm(atlas)
     tissue = np.where(distance_mm < 0, GREY, _surroundings(atlas, distance_mm, rng))
@@ -181,12 +169,7 @@ def _pose(distribution: Distribution, rng: np.random.Generator) -> Floats:
     """(3, 3) matrix from the atlas to the patient: rotation, size, side (the atlas is one of the two hippocampi)."""
     size = np.exp(rng.choice((-1, 1)) * rng.uniform(*distribution.growth))
     side = rng.choice((-1.0, 1.0))
-    return _rotation(rng, distribution.turn_deg) @ np.diag([side * size, size, size])
-
-
-def _rotation(rng: np.random.Generator, angle_deg: tuple[float, float]) -> Floats:
-    axis = rng.normal(size=3)
-    return Rotation.from_rotvec(axis / np.linalg.norm(axis) * rng.uniform(*angle_deg), degrees=True).as_matrix()
+    return rotation(rng, distribution.turn_deg) @ np.diag([side * size, size, size])
 
 
 def _translation(offset_mm: Floats) -> Floats:
@@ -196,7 +179,7 @@ def _translation(offset_mm: Floats) -> Floats:
 
 def _grid(pose: Floats, distribution: Distribution, rng: np.random.Generator) -> Geometry:
     """An oblique, anisotropic grid around the posed hippocampus; the atlas' origin is the patient's."""
-    directions = _rotation(rng, distribution.oblique_deg)
+    directions = rotation(rng, distribution.oblique_deg)
     spacing = rng.uniform(0.8, 1.3, 3)
     y, x, z, rx, rz = ATLAS.T
     surface = [np.stack([x + side * rx, y, z + up * rz], 1) for side, up in ((-1, 0), (1, 0), (0, -1), (0, 1))]
@@ -208,36 +191,6 @@ def _grid(pose: Floats, distribution: Distribution, rng: np.random.Generator) ->
     affine = np.eye(4)
     affine[:3, :3], affine[:3, 3] = directions * spacing, directions @ first
     return Geometry(affine, tuple(shape))
-
-
-def _times(matrix: Floats, columns: Floats) -> Floats:
-    """Matrix product in float32, without BLAS: the same bytes whatever the number of threads."""
-    return np.einsum("ij,jm->im", matrix.astype(np.float32), columns.astype(np.float32, copy=False))
-
-
-def _points(geometry: Geometry, per_axis: int) -> Floats:
-    """(3, m) float32 positions in mm of points spread evenly in the voxels, `per_axis` along each axis of a voxel."""
-    axes = [(np.arange(n * per_axis, dtype=np.float32) + 0.5) / per_axis - 0.5 for n in geometry.shape]
-    index = np.stack(np.meshgrid(*axes, indexing="ij")).reshape(3, -1)
-    return _times(geometry.affine[:3, :3], index) + geometry.affine[:3, 3:].astype(np.float32)
-
-
-def _pooled(values: Floats, geometry: Geometry) -> Floats:
-    """The mean in each voxel of values at `SUPERSAMPLING` points along each of its axes."""
-    pairs = [size for n in geometry.shape for size in (n, SUPERSAMPLING)]
-    return values.reshape(pairs).mean((1, 3, 5))
-
-
-def _waves(
-    rng: np.random.Generator, n: int, length_mm: tuple[float, float], deviation: float, channels: int = 1
-) -> _Waves:
-    """`n` waves of lengths between `length_mm`, whose sum has the standard deviation `deviation` in each channel."""
-    vectors = rng.normal(size=(3, n))
-    vectors *= 2 * np.pi / rng.uniform(*length_mm, n) / np.linalg.norm(vectors, axis=0)
-    amplitudes = rng.normal(size=(channels, n))
-    amplitudes *= deviation * np.sqrt(2) / np.linalg.norm(amplitudes, axis=1, keepdims=True)
-    phases = rng.uniform(0, 2 * np.pi, (n, 1)).astype(np.float32)
-    return _Waves(vectors, phases, amplitudes)
 
 
 def _section(y: Floats) -> tuple[Floats, Floats, Floats, Floats]:
@@ -270,8 +223,8 @@ def _surroundings(atlas: Floats, distance_mm: Floats, rng: np.random.Generator) 
     """(3, m) positions to the (m,) tissue around the hippocampus, painted from the back to the front."""
     x, y, z = atlas
     cx, cz, rx, _ = _section(y)
-    wobble = _waves(rng, 8, (12.0, 30.0), 1.0, channels=3)(atlas)
-    folds = np.abs(_waves(rng, 12, (9.0, 20.0), 1.0)(atlas)[0])
+    wobble = waves(rng, 8, (12.0, 30.0), 1.0, channels=3)(atlas)
+    folds = np.abs(waves(rng, 12, (9.0, 20.0), 1.0)(atlas)[0])
     below = cz - 4.5 - z + 0.8 * wobble[0]
     outside = (below > 8) | (x < wobble[1] - 12.0) | ((y > 6) & (z > 14 + wobble[1]))
     near = np.abs(x - cx - 1) < 12
@@ -301,10 +254,10 @@ def _acquired(
     grey, fluid = rng.uniform(*distribution.grey), rng.uniform(*distribution.fluid)
     levels = np.array([WHITE_LEVEL, grey, fluid, DEEP_LEVEL], np.float32)
     sharp = levels[tissue].reshape(np.array(geometry.shape) * SUPERSAMPLING)
-    image = _pooled(gaussian_filter(sharp, BLUR_SUB_VOXELS), geometry)
-    centres = _points(geometry, 1)
-    texture = _waves(rng, 40, (3.0, 12.0), 0.04)(centres)
-    bias = np.exp(_waves(rng, 3, (60.0, 120.0), rng.uniform(*distribution.bias))(centres))
+    image = pooled(gaussian_filter(sharp, BLUR_SUB_VOXELS), geometry, SUPERSAMPLING)
+    centres = positions(geometry, (1, 1, 1))
+    texture = waves(rng, 40, (3.0, 12.0), 0.04)(centres)
+    bias = np.exp(waves(rng, 3, (60.0, 120.0), rng.uniform(*distribution.bias))(centres))
     image = image * ((1 + texture) * bias).reshape(geometry.shape)
     real, imaginary = rng.normal(scale=rng.uniform(*distribution.noise), size=(2, *geometry.shape))
     return np.hypot(image + real, imaginary)
@@ -312,7 +265,7 @@ def _acquired(
 
 def _voted(parts: npt.NDArray[np.integer], geometry: Geometry) -> npt.NDArray[np.uint8]:
     """The label of each voxel: foreground where half of its points are, then the commoner of the two parts."""
-    anterior, posterior = (_pooled(parts == value, geometry) for value in (1, 2))
+    anterior, posterior = (pooled(parts == value, geometry, SUPERSAMPLING) for value in (1, 2))
     return np.where(anterior + posterior < 0.5, 0, np.where(anterior >= posterior, 1, 2)).astype(np.uint8)
 
 

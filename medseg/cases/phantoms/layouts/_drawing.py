@@ -94,13 +94,24 @@ def volume(path: Path, array: npt.NDArray, spacing_mm: tuple[float, float, float
     return write_volume(path, Volume(array, Geometry(np.diag([*spacing_mm, 1.0]), array.shape)))
 
 
-def itk(path: Path, array: npt.NDArray, spacing_mm: tuple[float, float, float] = (1.0, 1.0, 2.0)) -> Path:
-    """Write (X, Y, Z) as MetaImage (``.mhd`` with ``.raw``) or NRRD."""
+def itk(
+    path: Path,
+    array: npt.NDArray,
+    spacing_mm: tuple[float, float, float] = (1.0, 1.0, 2.0),
+    affine: npt.NDArray[np.float64] | None = None,
+) -> Path:
+    """Write (X, Y, Z) as MetaImage (``.mhd`` with ``.raw``) or NRRD; where it has an affine (RAS+), that decides."""
     import SimpleITK as sitk  # takes a moment to start
 
     path.parent.mkdir(parents=True, exist_ok=True)
     image = sitk.GetImageFromArray(np.ascontiguousarray(array.T))
     image.SetSpacing(spacing_mm)
+    if affine is not None:
+        in_lps = affine[:3] * np.array([[-1.0], [-1.0], [1.0]])
+        spacing = np.linalg.norm(in_lps[:, :3], axis=0)
+        image.SetSpacing(spacing.tolist())
+        image.SetDirection((in_lps[:, :3] / spacing).ravel().tolist())
+        image.SetOrigin(in_lps[:, 3].tolist())
     sitk.WriteImage(image, str(path), useCompression=path.suffix == ".nrrd")
     return path
 
