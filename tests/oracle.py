@@ -18,6 +18,7 @@ Clusters = npt.NDArray[np.integer]
 
 def clusters(image: npt.NDArray, baseline: str) -> list[Clusters]:
     """Each partition of a grey image that one of `BASELINES` offers."""
+    image = image.astype(np.float32)  # of whole numbers scikit-image tries every one, whatever the number of bins
     if baseline == "otsu":
         return [(image > threshold_otsu(image)).astype(int)]
     if baseline == "multi_otsu":

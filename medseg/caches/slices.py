@@ -38,11 +38,13 @@ class CachedSlices(KeyedDataset):
         axis: ``axial``, ``coronal`` or ``sagittal``; the array axis nearest to that direction is found from the
             affine, case by case.
         drop_empty: leave out slices whose ``label`` is 0 everywhere.
+        samples_per_slice: how many items each slice is, as many random patches an epoch of it; item i is one of slice
+            i modulo the number of slices, and each draws for itself.
 
     Raises:
         DataError: E201 or E202 tensors on different grids, E204 no volumes; with `drop_empty` E302 no label, or none
             that holds anything.
-        UsageError: E903, if `axis` or `drop_empty` has no such value.
+        UsageError: E903, if `axis`, `drop_empty` or `samples_per_slice` has no such value.
         MedsegError: E504, if the cache folder belongs to another user or others may write to it; E701, when the disk is
             full.
     """
@@ -55,16 +57,18 @@ class CachedSlices(KeyedDataset):
         seed: int = 0,
         axis: str = "axial",
         drop_empty: bool = False,
+        samples_per_slice: int = 1,
     ) -> None:
         self.axis = settings.choice("axis", axis, AXES)
         self.drop_empty = settings.switch("drop_empty", drop_empty)
+        self.samples_per_slice = settings.whole_number("samples_per_slice", samples_per_slice)
         self.entry_format = ["slices", FORMAT, axis]
         super().__init__(data, transform, cache_dir, seed)
         self._is_random = not all(_is_deterministic(step) for step in self.transform.flatten().transforms)
         self._tabulate()
 
     def __len__(self) -> int:
-        return len(self._slices)
+        return len(self._slices) * self.samples_per_slice
 
     def __getitem__(self, index: int | tuple[int, int]) -> Any:
         """The slice at an index (of epoch 0), or at ``(epoch, index)``."""
@@ -118,6 +122,9 @@ class CachedSlices(KeyedDataset):
         return write_slices(path, tensors, self.axis, str(item.get("case", "")))
 
     def _item(self, index: int) -> dict[str, Any]:
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"item {index} of {len(self)}")
+        index %= len(self._slices)
         case, place = int(self._cases[index]), int(self._slices[index])
         tensors = self._files[case].read(place)
         rest = {key: value for key, value in self.data[case].items() if key not in tensors}

@@ -19,15 +19,17 @@ from monai.utils import CommonKeys
 from medseg import files
 from medseg.errors import DataError, Fault, UsageError
 from medseg.geometry import Geometry
+from medseg.handlers.second_observer import second_observer_rows
 from medseg.labels import Labels, as_label_map, unknown_values
 from medseg.metrics import confusion, curves
 from medseg.metrics.baselines import ReferenceSample, baseline_rows, sample_reference
 from medseg.metrics.case_table import write_baselines, write_cases, write_pooled
 from medseg.metrics.catalogue import METRICS, OF_PROBABILITIES, USUAL, chosen
 from medseg.metrics.scores import TOLERANCE_MM, mean, mean_by_label, score_case, tolerances
+from medseg.volumes import MASKS
 from medseg.volumes.label_map import grid_faults
 
-DETAILS, SAMPLES, CONFUSION, CURVES = "cases", "references", "confusion", "curves"
+DETAILS, SAMPLES, CONFUSION, CURVES, OBSERVER = "cases", "references", "confusion", "curves", "observer"
 
 
 class CaseScores(Metric):
@@ -38,15 +40,18 @@ class CaseScores(Metric):
     ``<prefix>dice_<label>``, ``<prefix>hd95_mm_<label>`` and so on beside the key metric in ``engine.state.metrics``,
     the rows in ``engine.state.metric_details["cases"]``, and what baselines need of each reference in
     ``["references"]``, the voxels of each pair of label values and the curves of probabilities, of all cases together,
-    in ``["confusion"]`` and ``["curves"]``. With several processes those of all are gathered.
+    in ``["confusion"]`` and ``["curves"]``, and of cases that a second observer drew too his scores in
+    ``["observer"]``. With several processes those of all are gathered.
 
     Args:
         labels: what the label values mean.
-        metrics: names of `medseg.metrics.catalogue.METRICS`.
+        metrics: names of `medseg.metrics.catalogue.METRICS`; None for the usual ones.
         key: the one whose mean is the value of this metric; checkpoints and early stopping take higher for better.
         tolerance_mm: of surface Dice and added path length, for all labels or by name.
         probabilities: the key of the output that holds them, (C, X, Y, Z), a channel a label value (or one channel,
             the foreground's); metrics as ``roc_auc`` need it.
+        region: the key of the case that holds a mask (1, X, Y, Z) on the reference's grid, as a field of view: what
+            lies outside counts for nothing (`medseg.metrics.case_pair.CasePair`). None: the whole image counts.
         prefix: of the further metrics' names.
         output_transform: from the engine's output to a list of dictionaries with ``pred`` and ``label``.
 
@@ -58,15 +63,16 @@ class CaseScores(Metric):
     def __init__(
         self,
         labels: Mapping[str, int | Sequence[int]],
-        metrics: Sequence[str] = USUAL,
+        metrics: Sequence[str] | None = None,
         key: str = "dice",
         tolerance_mm: float | Mapping[str, float] = TOLERANCE_MM,
         probabilities: str | None = None,
+        region: str | None = None,
         prefix: str = "val_",
         output_transform: Callable = lambda output: output,
     ) -> None:
         self.labels, self.prefix, self.key = Labels(labels), prefix, key
-        self.metrics = chosen([*metrics, key])
+        self.metrics, self.region = chosen([*(USUAL if metrics is None else metrics), key]), region
         self.tolerance_mm, self.probabilities = tolerances(tolerance_mm, self.labels), probabilities
         needing = [name for name in self.metrics if name in OF_PROBABILITIES]
         if needing and probabilities is None:
@@ -78,6 +84,7 @@ class CaseScores(Metric):
             raise UsageError(Fault("E903", "not a metric that the best checkpoint can be chosen by", fix, better, key))
         self.rows: list[dict[str, Any]] = []
         self.samples: list[ReferenceSample] = []
+        self.observer: list[dict[str, Any]] = []
         self.confusion, self.curves = confusion.Confusion(), dict[str, curves.Curve]()
         super().__init__(output_transform)
 
@@ -88,7 +95,7 @@ class CaseScores(Metric):
 
     def reset(self) -> None:
         """Forget all cases."""
-        self.rows, self.samples = [], []
+        self.rows, self.samples, self.observer = [], [], []
         self.confusion, self.curves = confusion.Confusion(), {}
 
     def iteration_completed(self, engine: Engine) -> None:
@@ -103,6 +110,7 @@ class CaseScores(Metric):
         Raises:
             DataError: E201, E202, another shape or place than the reference's; E301, values that no label names; E303,
                 fractions; E401, NaN or infinity; E404, probabilities that are none.
+            UsageError: E903, the case has no such region.
         """
         item, prediction, reference, given = output
         case = str(item["case"])
@@ -112,15 +120,19 @@ class CaseScores(Metric):
             if faults:
                 raise DataError(*faults)
         maps = [_label_map(tensor, self.labels, case) for tensor in (prediction, reference)]
+        inside = None if self.region is None else _inside(item, self.region, geometry)
         unit = geometry.unit
         spacing = " ".join(f"{size:.6g}" for size in geometry.spacing_mm)
         common = {"case": item["case"], "group": item["group"], "distance_unit": unit, "spacing_mm": spacing}
         shares = None if given is None else _by_label(torch.as_tensor(given).cpu().numpy(), self.labels, case)
-        rows = score_case(maps[0], maps[1], geometry, self.labels, self.metrics, self.tolerance_mm, shares)
+        rows = score_case(maps[0], maps[1], geometry, self.labels, self.metrics, self.tolerance_mm, shares, inside)
         self.rows += [item.get("strata", {}) | common | row for row in rows]
-        self.samples.append(sample_reference(item["case"], item["group"], maps[1], geometry, self.labels))
-        self.confusion.update(confusion.confusion(maps[0], maps[1], self.labels))
-        own = {name: curves.curve(share, self.labels.mask(maps[1], name)) for name, share in (shares or {}).items()}
+        self.samples.append(sample_reference(item["case"], item["group"], maps[1], geometry, self.labels, inside))
+        self.observer += second_observer_rows(item, maps[1], geometry, self.labels, inside)
+        where = ... if inside is None else inside
+        self.confusion.update(confusion.confusion(maps[0][where], maps[1][where], self.labels))
+        drawn = {name: self.labels.mask(maps[1], name) for name in shares or {}}
+        own = {name: curves.curve(share[where], drawn[name][where]) for name, share in (shares or {}).items()}
         self.curves = curves.added(self.curves, own)
 
     def compute(self) -> float:
@@ -142,6 +154,7 @@ class CaseScores(Metric):
         samples = sorted(_gathered(self.samples), key=lambda sample: sample.case)
         engine.state.metric_details |= {
             DETAILS: self.rows, SAMPLES: samples, CONFUSION: confusion.summed(_gathered([self.confusion])),
+            OBSERVER: sorted(_gathered(self.observer), key=lambda row: row["case"]),
             CURVES: functools.reduce(curves.added, _gathered([self.curves])),
         }  # fmt: skip
 
@@ -149,9 +162,10 @@ class CaseScores(Metric):
 class SaveCases:
     """Write the rows of `CaseScores` to ``<output_dir>/cases.csv`` when the evaluation is complete.
 
-    What no skill scores on the same cases goes to ``baselines.csv`` (`medseg.metrics.baselines`), which values the
-    voxels of each label value were given to ``confusion.csv``, and the curves of probabilities, where they are scored,
-    to ``curves.csv``. Masks and previews of cases that only an earlier evaluation scored go with that one's tables.
+    What no skill scores on the same cases goes to ``baselines.csv`` (`medseg.metrics.baselines`), and after it what a
+    second observer scores where the data set has one; which values the voxels of each label value were given to
+    ``confusion.csv``, and the curves of probabilities, where they are scored, to ``curves.csv``. Masks and previews of
+    cases that only an earlier evaluation scored go with that one's tables.
 
     Args:
         labels: what the label values mean.
@@ -180,13 +194,14 @@ class SaveCases:
         rows = [row | {"subset": self.subset} for row in engine.state.metric_details[DETAILS]]
         metrics = [name for name in METRICS if any(name in row for row in rows)]
         for case in self._scored_before() - {row["case"] for row in rows}:
-            (self.folder / "predictions" / f"{case}.nii.gz").unlink(missing_ok=True)
+            for suffix in MASKS:
+                (self.folder / "predictions" / f"{case}{suffix}").unlink(missing_ok=True)
             for kind in (".png", ".npz"):
                 (self.folder / "previews" / f"{case}{kind}").unlink(missing_ok=True)
         write_cases(self.path, rows, metrics)
-        samples = engine.state.metric_details[SAMPLES]
-        write_baselines(self.folder / "baselines.csv", baseline_rows(samples, self.labels))
         details = engine.state.metric_details
+        baselines = [*baseline_rows(details[SAMPLES], self.labels), *details[OBSERVER]]
+        write_baselines(self.folder / "baselines.csv", baselines)
         write_pooled(self.folder, details[CONFUSION], details[CURVES], self.labels)
 
     def _scored_before(self) -> set[str]:
@@ -211,6 +226,18 @@ def _label_map(tensor: torch.Tensor, labels: Labels, case: str) -> npt.NDArray[n
     if faults:
         raise DataError(*faults)
     return found
+
+
+def _inside(item: Mapping[str, Any], region: str, geometry: Geometry) -> npt.NDArray[np.bool_]:
+    """The mask (X, Y, Z) of the voxels that count, on the reference's grid."""
+    case = str(item["case"])
+    if not isinstance(item.get(region), MetaTensor):
+        fix = "let a transform read it (medseg.transforms.ReadFieldd), or set region to null"
+        raise UsageError(Fault("E903", "the region to score in is not there", fix, region, case=case))
+    faults = grid_faults("", "the region to score in", _grid(item[region], case), geometry, case, "its reference")
+    if faults:
+        raise DataError(*faults)
+    return torch.as_tensor(item[region]).cpu().numpy()[0] > 0
 
 
 def _by_label(probabilities: npt.NDArray, labels: Labels, case: str) -> dict[str, npt.NDArray]:

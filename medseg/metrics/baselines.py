@@ -18,13 +18,12 @@ import numpy.typing as npt
 
 from medseg.geometry import Geometry
 from medseg.labels import Labels
+from medseg.metrics.case_pair import LabelMap, Mask, emptied
 
 ALL_BACKGROUND, CONSTANT, MEAN_SHAPE = "all background", "constant", "mean shape"
 GRID_POINTS = 1 << 16
 RAS = (("R", "L"), ("A", "P"), ("S", "I"))
 
-LabelMap = npt.NDArray[np.integer]
-Mask = npt.NDArray[np.bool_]
 Votes = dict[str, npt.NDArray[np.int32]]
 Scores = dict[tuple[str, str], tuple[float, float]]
 
@@ -35,10 +34,11 @@ class ReferenceSample:
 
     Attributes:
         case, group: the case, and its patient, whose cases never vote on one another's shape.
-        n_voxels: voxels of the image.
+        n_voxels: voxels of the image that count.
         label_voxels: voxels of each foreground label.
         grid: points of the common grid along each axis.
         packed: the reference on the common grid, of type `dtype` in C order, compressed by zlib.
+        packed_inside: which points of the grid count, as bits compressed by zlib; empty where all do.
     """
 
     case: str
@@ -48,14 +48,29 @@ class ReferenceSample:
     grid: tuple[int, ...]
     dtype: str
     packed: bytes
+    packed_inside: bytes = b""
 
     def masks(self, labels: Labels) -> dict[str, Mask]:
         """The reference on the common grid, by foreground label."""
         label_map = np.frombuffer(zlib.decompress(self.packed), dtype=self.dtype).reshape(self.grid)
         return {name: labels.mask(label_map, name) for name in labels.foreground}
 
+    def inside(self) -> Mask:
+        """Which points of the common grid count."""
+        if not self.packed_inside:
+            return np.ones(self.grid, dtype=np.bool_)
+        bits = np.frombuffer(zlib.decompress(self.packed_inside), dtype=np.uint8)
+        return np.unpackbits(bits, count=math.prod(self.grid)).astype(np.bool_).reshape(self.grid)
 
-def sample_reference(case: str, group: str, reference: LabelMap, geometry: Geometry, labels: Labels) -> ReferenceSample:
+
+def sample_reference(
+    case: str,
+    group: str,
+    reference: LabelMap,
+    geometry: Geometry,
+    labels: Labels,
+    inside: Mask | None = None,
+) -> ReferenceSample:
     """Sample a reference on a grid of about 65,536 points stretched over its whole image.
 
     The axes are first turned to right, anterior, superior (a picture's stay), so that images stored in different
@@ -67,7 +82,10 @@ def sample_reference(case: str, group: str, reference: LabelMap, geometry: Geome
         reference: label map of shape `geometry.shape`.
         geometry: its grid.
         labels: what its values mean.
+        inside: which voxels count, of the same shape; all if None. An image is then as large as what counts of it.
     """
+    if inside is not None:
+        reference = emptied(reference, inside, labels)
     turned = _turned(reference, geometry)
     n_axes = sum(n > 1 for n in turned.shape)
     side = round(GRID_POINTS ** (1 / n_axes)) if n_axes else 1
@@ -75,8 +93,11 @@ def sample_reference(case: str, group: str, reference: LabelMap, geometry: Geome
     nearest = [(np.arange(points) * 2 + 1) * n // (2 * points) for points, n in zip(grid, turned.shape, strict=True)]
     sampled = turned[np.ix_(*nearest)]
     voxels = {name: int(np.count_nonzero(labels.mask(reference, name))) for name in labels.foreground}
-    packed = zlib.compress(sampled.tobytes())
-    return ReferenceSample(case, group, reference.size, voxels, grid, sampled.dtype.str, packed)
+    packed, packed_inside, n_voxels = zlib.compress(sampled.tobytes()), b"", reference.size
+    if inside is not None:
+        packed_inside = zlib.compress(np.packbits(_turned(inside, geometry)[np.ix_(*nearest)]).tobytes())
+        n_voxels = int(np.count_nonzero(inside))
+    return ReferenceSample(case, group, n_voxels, voxels, grid, sampled.dtype.str, packed, packed_inside)
 
 
 def baseline_rows(samples: Sequence[ReferenceSample], labels: Labels) -> list[dict[str, Any]]:
@@ -102,7 +123,7 @@ def baseline_rows(samples: Sequence[ReferenceSample], labels: Labels) -> list[di
     shapes, rows = _mean_shape_scores(samples, labels), []
     names = (ALL_BACKGROUND, CONSTANT, MEAN_SHAPE)
     for baseline, sample, label in itertools.product(names, samples, labels.foreground):
-        share = sample.label_voxels[label] / sample.n_voxels
+        share = sample.label_voxels[label] / max(sample.n_voxels, 1)
         if baseline == MEAN_SHAPE:
             dice, iou = shapes[sample.case, label]
         elif baseline == CONSTANT:
@@ -134,8 +155,9 @@ def _group_scores(members: Sequence[ReferenceSample], votes: Votes, n_others: in
     shapes = {name: (votes[name] - own[name]) * 2 > n_others for name in labels.foreground}
     scores: Scores = {}
     for sample in members:
+        inside = sample.inside()
         for name, mask in sample.masks(labels).items():
-            found = _overlap(shapes[name], mask, sample.label_voxels[name] > 0)
+            found = _overlap(shapes[name] & inside, mask, sample.label_voxels[name] > 0)
             scores[sample.case, name] = found if n_others else (math.nan, math.nan)
     return scores
 
@@ -157,7 +179,7 @@ def _overlap(shape: Mask, reference: Mask, is_drawn: bool) -> tuple[float, float
     return 2 * both / total, both / (total - both)
 
 
-def _turned(reference: LabelMap, geometry: Geometry) -> LabelMap:
+def _turned(reference: npt.NDArray[Any], geometry: Geometry) -> npt.NDArray[Any]:
     """The array with its axes towards right, anterior and superior; a picture's as it is."""
     if geometry.unit == "px":
         return reference

@@ -29,11 +29,17 @@ class CasePair:
         labels: what their values mean.
         tolerance_mm: how far apart surfaces may lie that count as the same, for all labels or by name.
         probabilities: of each foreground label, from 0 to 1, of the same shape; where there are any.
+        inside: which voxels count (a field of view), booleans of the same shape; all if None. What lies outside counts
+            for nothing, not even as a true negative, and structures end at the edge as they do at the image's.
+
+    Attributes:
+        prediction, reference: the maps, background outside.
+        inside: as it was given.
 
     Raises:
-        ValueError: if a shape differs from the geometry's, or a map holds other than integers
-            (`medseg.labels.as_label_map` makes them of floats, or refuses). A value that no name stands for is
-            background.
+        ValueError: if a shape differs from the geometry's, a map holds other than integers
+            (`medseg.labels.as_label_map` makes them of floats, or refuses), or `inside` other than booleans. A value
+            that no name stands for is background.
     """
 
     def __init__(
@@ -44,14 +50,21 @@ class CasePair:
         labels: Labels,
         tolerance_mm: float | Mapping[str, float],
         probabilities: Mapping[str, Probability] | None = None,
+        inside: Mask | None = None,
     ) -> None:
         self._probabilities = dict(probabilities or {})
-        shapes = [each.shape for each in (prediction, reference, *self._probabilities.values())]
+        masks = [] if inside is None else [inside]
+        shapes = [each.shape for each in (prediction, reference, *self._probabilities.values(), *masks)]
         if any(shape != geometry.shape for shape in shapes):
             raise ValueError(f"shapes differ: {', '.join(map(str, shapes))}, grid {geometry.shape}")
         if any(each.dtype.kind not in "biu" for each in (prediction, reference)):
             raise ValueError(f"label maps hold integers, found {prediction.dtype} and {reference.dtype}")
+        if inside is not None:
+            if inside.dtype != np.bool_:
+                raise ValueError(f"expected a boolean mask, found {inside.dtype}")
+            prediction, reference = (emptied(each, inside, labels) for each in (prediction, reference))
         self.prediction, self.reference, self.geometry, self.labels = prediction, reference, geometry, labels
+        self.inside = inside
         self._tolerance_mm = tolerance_mm
         self._lesions: dict[str, Detection] = {}
 
@@ -72,7 +85,9 @@ class CasePair:
     @cached_property
     def counts(self) -> dict[str, Counts]:
         """Voxels right and wrong, by label."""
-        return count(self.prediction, self.reference, self.labels)
+        if self.inside is None:
+            return count(self.prediction, self.reference, self.labels)
+        return count(self.prediction[self.inside], self.reference[self.inside], self.labels)
 
     @cached_property
     def surfaces(self) -> dict[str, SurfaceDistances]:
@@ -110,3 +125,13 @@ class CasePair:
         if in_reference:
             return "" if in_prediction else "missed"
         return "invented" if in_prediction else "absent"
+
+
+def emptied(label_map: LabelMap, inside: Mask, labels: Labels) -> LabelMap:
+    """A label map whose voxels outside are of no foreground label.
+
+    They hold 0, or, where a foreground label is a union with 0, a value that no name stands for.
+    """
+    if not any(0 in labels.values[name] for name in labels.foreground):
+        return np.where(inside, label_map, label_map.dtype.type(0))
+    return np.where(inside, label_map.astype(np.int64), max(labels.known_values) + 1)

@@ -70,8 +70,10 @@ def _lesions(title: str, attribute: str) -> Metric:
     return Metric(title, lambda pair, name: getattr(pair.lesions(name), attribute), "overlap", True)
 
 
-def _of_probabilities(title: str, score: Callable[[Probability, Mask], float], higher_is_better: bool) -> Metric:
-    return Metric(title, lambda pair, name: score(pair.probability(name), pair.masks(name)[1]), "plain",
+def _of_probabilities(
+    title: str, score: Callable[[Probability, Mask, Mask | None], float], higher_is_better: bool
+) -> Metric:
+    return Metric(title, lambda pair, name: score(pair.probability(name), pair.masks(name)[1], pair.inside), "plain",
                   higher_is_better)  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from medseg.errors import Fault, UsageError
 from medseg.geometry import Geometry
 from medseg.labels import Labels
-from medseg.metrics.case_pair import CasePair, LabelMap
+from medseg.metrics.case_pair import CasePair, LabelMap, Mask
 from medseg.metrics.catalogue import METRICS, USUAL
 from medseg.metrics.pixelwise import Probability
 
@@ -25,6 +25,7 @@ def score_case(
     metrics: Sequence[str] = USUAL,
     tolerance_mm: float | Mapping[str, float] = TOLERANCE_MM,
     probabilities: Mapping[str, Probability] | None = None,
+    inside: Mask | None = None,
 ) -> list[dict[str, Any]]:
     """One row a foreground label: ``label``, the metrics, ``empties``, ``reference_ml``, ``prediction_ml``.
 
@@ -36,12 +37,13 @@ def score_case(
         metrics: names of `medseg.metrics.catalogue.METRICS`, which also states what a missing structure counts as.
         tolerance_mm: of NSD and added path length, for all labels or by name.
         probabilities: of each foreground label, from 0 to 1; ROC AUC and its like need them.
+        inside: which voxels count (a field of view), of the same shape; all if None. See `CasePair`.
 
     Raises:
         ValueError: if a shape differs from the geometry's, a map holds other than integers, or probabilities are
             needed and not there.
     """
-    pair = CasePair(prediction, reference, geometry, labels, tolerance_mm, probabilities)
+    pair = CasePair(prediction, reference, geometry, labels, tolerance_mm, probabilities, inside)
     has_tolerance = any(METRICS[metric].has_tolerance for metric in metrics)
     return [
         {"label": name}

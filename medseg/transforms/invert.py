@@ -18,8 +18,8 @@ class InvertWithinBodyd(MapTransform):
     """Where the body is and the label is not: label maps (1, X, Y, Z) to 0 and 1 of the same type.
 
     A network that learns this finds lungs by what surrounds them, as BCDU-Net's did (Azad et al. 2019,
-    doi:10.1109/ICCVW.2019.00052). `medseg.inference.InvertedInferer` turns its output back. The body comes from the image
-    alone (`medseg.classical.body.find_body`): with the reference's lungs in it, scores would know them.
+    doi:10.1109/ICCVW.2019.00052). `medseg.inference.InvertedInferer` turns its output back. The body comes from the
+    image alone (`medseg.classical.body.find_body`): with the reference's lungs in it, scores would know them.
 
     Args:
         keys: label maps.

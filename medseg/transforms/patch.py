@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ from monai.data import MetaTensor
 from monai.transforms import MapTransform, Randomizable
 from scipy.interpolate import make_interp_spline
 
+from medseg.errors import DataError, Fault
 from medseg.settings import choice
 
 SPLINE_REACH = 4  # voxels beyond which a voxel's weight in a cubic spline is below one hundredth
@@ -28,7 +30,8 @@ class RandAffinePatchd(MapTransform, Randomizable):
     chain of crop and ``RandAffined`` interpolates the whole volume and cuts twice. With `foreground` the centre is a
     random voxel of a random foreground label, otherwise a random place; either way the patch stays within the volume
     along every axis on which the volume is larger, and holds all of it where it is smaller. Beyond the volume both
-    repeat their edge.
+    repeat their edge. With `inside_key` the centre, of either kind, is a voxel of a mask (a field of view), each as
+    likely as any other, or half a voxel beside it where a patch has an even number of voxels.
 
     Linear interpolation blurs, and images as scanned are not blurred. So, where the patch lies, an image is refined by
     cubic splines to a grid twice as fine, and that is interpolated linearly. Of a label map the shares of each label
@@ -49,6 +52,12 @@ class RandAffinePatchd(MapTransform, Randomizable):
             for all axes or one for each.
         refine: how many times finer the grid is that is interpolated linearly; 1 is linear interpolation of the image.
         label_mode: ``shares`` or ``nearest``.
+        inside_key: a mask on the grid of `keys`, not cut itself, that centres lie in where it is not 0; `translate`
+            moves them only where they stay in it. On axes along which the volume is no larger than the patch, centres
+            are the volume's middle all the same. None for the whole volume.
+
+    Raises:
+        DataError: E302, when the mask has no voxel that a patch could lie around.
     """
 
     def __init__(
@@ -67,10 +76,12 @@ class RandAffinePatchd(MapTransform, Randomizable):
         elastic_voxels: float | Sequence[float] = 0.0,
         refine: int = 2,
         label_mode: str = "shares",
+        inside_key: str | None = None,
         allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, allow_missing_keys)
         self.label_key, self.patch_size, self.foreground = label_key, tuple(patch_size), foreground
+        self.inside_key = inside_key
         self.axes = len(self.patch_size)
         if self.axes not in (2, 3):
             raise ValueError(f"a patch has two or three sides, found {patch_size}")
@@ -84,7 +95,11 @@ class RandAffinePatchd(MapTransform, Randomizable):
         """Replace each key by its patch; all keys share one draw."""
         result = dict(data)
         matrix, shift = self._draw_map()
-        centre = self._draw_centre(_plain(data[self.label_key])[0].numpy()) + shift
+        label = _plain(data[self.label_key])[0].numpy()
+        if self.inside_key is None:
+            centre = self._draw_centre(label) + shift
+        else:
+            centre = self._draw_inside(label, _plain(data[self.inside_key])[0].numpy() > 0, shift)
         middle = (np.asarray(self.patch_size) - 1) / 2
         bend = self._draw_bend()
         straight = bend is None and np.array_equal(matrix, np.diag(np.sign(np.diag(matrix))))
@@ -139,15 +154,37 @@ class RandAffinePatchd(MapTransform, Randomizable):
         return torch.from_numpy(self.R.normal(0, spread, (1, self.axes, *points)))
 
     def _draw_centre(self, label: npt.NDArray) -> Matrix:
-        size = np.asarray(label.shape, dtype=np.float64)
-        half = np.asarray(self.patch_size, dtype=np.float64) / 2
-        place = self.R.uniform(0, size - 1)
+        place = self.R.uniform(0, np.asarray(label.shape, dtype=np.float64) - 1)
         if self.R.random() < self.foreground and len(values := _foreground(torch.from_numpy(label))):
             voxels = np.flatnonzero(label == values[self.R.randint(len(values))])
             place = np.asarray(np.unravel_index(voxels[self.R.randint(len(voxels))], label.shape), dtype=np.float64)
-        low, high = half - 0.5, size - half - 0.5
-        middle = (size - 1) / 2
+        low, high, middle = self._room(label.shape)
         return np.where(high > low, np.clip(place, low, high), middle)
+
+    def _draw_inside(self, label: npt.NDArray, inside: npt.NDArray[np.bool_], shift: Matrix) -> Matrix:
+        """A centre in the mask `inside` around which the patch lies within the volume, and its shift where it stays."""
+        low, high, middle = self._room(label.shape)
+        box = tuple(slice(math.ceil(first), math.floor(last) + 1) if last > first else slice(None)
+                    for first, last in zip(low, high, strict=True))  # fmt: skip
+        allowed = np.zeros_like(inside)
+        allowed[box] = inside[box]
+        chosen = allowed
+        if self.R.random() < self.foreground and len(values := _foreground(torch.from_numpy(label * allowed))):
+            chosen = allowed & (label == values[self.R.randint(len(values))])
+        voxels = np.flatnonzero(chosen)
+        if not len(voxels):
+            what, fix = f"no place for a patch in {self.inside_key}", "choose a smaller patch or margin, or look at it"
+            expected, found = "voxels half a patch from the edge", f"patch {self.patch_size} in {label.shape}"
+            raise DataError(Fault("E302", what, fix, expected, found))
+        place = np.asarray(np.unravel_index(voxels[self.R.randint(len(voxels))], label.shape), dtype=np.float64)
+        moved = np.rint(place + shift).astype(int)
+        stays = all(0 <= at < n for at, n in zip(moved, label.shape, strict=True)) and allowed[tuple(moved)]
+        return np.where(high > low, place + shift * stays, middle)
+
+    def _room(self, shape: Sequence[int]) -> tuple[Matrix, Matrix, Matrix]:
+        """The lowest and highest centre of a patch within the volume (crossed where it has no room), and the middle."""
+        size, half = np.asarray(shape, dtype=np.float64), np.asarray(self.patch_size, dtype=np.float64) / 2
+        return half - 0.5, size - half - 0.5, (size - 1) / 2
 
 
 def _plain(tensor: Any) -> torch.Tensor:

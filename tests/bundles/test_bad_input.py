@@ -137,7 +137,7 @@ def test_a_misspelt_key_is_refused(argument, words, tmp_path, monkeypatch, capfd
     ("setting", "words"),
     [("batch_size=0", "batch_size"), ("workers=two", "workers"), ("precision=fp16", "precision"),
      ("overwrite=yes", "overwrite"), ("early_stop=-1", "early_stop"), ("average_decay=1", "average_decay"),
-     ("held_out=2", "held_out"), ("epochs=0", "epochs"),
+     ("held_out=5", "held_out"), ("epochs=0", "epochs"),
      ("patch_size=[30,48,40]", r"patch of this size .*\[30, 48, 40\]")],
 )  # fmt: skip
 def test_a_setting_that_makes_no_sense_is_refused(setting, words, tmp_path, monkeypatch, capfd):

@@ -4,6 +4,7 @@ import os
 import pickle
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import nibabel as nib
@@ -231,6 +232,22 @@ def test_an_item_is_a_function_of_epoch_and_index(items, dataset, same):
     assert same(data[(np.int64(3), np.int64(7))], first)
     assert not torch.equal(data[(4, 7)]["image"], first["image"])
     assert not torch.equal(dataset(items, *RANDOM, seed=1)[(3, 7)]["image"], first["image"])
+
+
+def test_a_slice_can_be_many_items_and_each_draws_for_itself(items, dataset, same):
+    """Three cases of six slices, five times: each slice is in an epoch's order five times, with another patch."""
+    data, once = dataset(items, *RANDOM, samples_per_slice=5), dataset(items, *RANDOM)
+    assert len(data) == 90
+    places = Counter((items.index(next(each for each in items if each["case"] == item["case"])), item["slice"])
+                     for item in (data[pair] for pair in EpochSampler(data)))  # fmt: skip
+    assert places == {(case, place): 5 for case in range(3) for place in range(6)}
+    draws = [data[2, 7 + 18 * sample] for sample in range(5)]
+    assert {(item["case"], item["slice"]) for item in draws} == {("c1", 1)}
+    assert len({tuple(item["image"].as_tensor().ravel().tolist()) for item in draws}) == 5
+    assert same(draws[4], data[2, 79]) and same(draws[0], once[2, 7])
+    assert len(list(iter(data))) == 90
+    with pytest.raises(IndexError, match="90"):
+        data[90]
 
 
 def test_workers_do_not_matter(items, dataset, same):

@@ -1,9 +1,9 @@
 """A CSV of pairs: columns ``image`` (or ``image_0``, ``image_1``, … of several channels) and ``label`` or ``mask``.
 
 ``case``, ``group`` (or ``patient``, ``subject``, with ``_id`` or without) and ``subset`` (or ``split``, ``set``:
-``train``, ``validate`` or ``test``) where there are such columns, and every other column as meta data. Capitals do not
-matter, and ``patient id`` is ``patient_id``. Paths are relative to the table, which lies in the data folder itself, or
-absolute.
+``train``, ``validate`` or ``test``) where there are such columns, and every other column as meta data; of these
+``field_of_view`` and ``second_observer`` name files too. Capitals do not matter, and ``patient id`` is ``patient_id``.
+Paths are relative to the table, which lies in the data folder itself, or absolute.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from medseg.volumes.member import member_of
 
 LOOKS_LIKE = "a CSV with the columns image and label (or mask), which names files"
 OWN = ("case", "group", "label", "subset")
+FILES = ("field_of_view", "second_observer")  # further columns that name files
 MEANINGS = {"mask": "label", "patient": "group", "patient id": "group", "subject": "group", "subject id": "group",
             "split": "subset", "set": "subset"}  # fmt: skip
 IMAGE = re.compile(r"image(_\d+)?")
@@ -83,7 +84,8 @@ def _case(listing: Listing, file: Path, number: int, row: Row, faults: list[Faul
         faults.append(Fault("E101", f"row {number} lacks an image", fix, found=", ".join(row.values()), file=file))
     images = tuple(_inside(listing, file, number, name, faults) for name in named if name) or (file,)
     label, subset = row.get("label", ""), SUBSETS.get(row.get("subset", "").lower())
-    meta = {key: value for key, value in row.items() if key not in OWN and not IMAGE.fullmatch(key) and value}
+    meta = {key: str(_inside(listing, file, number, value, faults)) if key in FILES else value
+            for key, value in row.items() if key not in OWN and not IMAGE.fullmatch(key) and value}  # fmt: skip
     return Case(
         row.get("case") or stem(images[0]),
         images,
