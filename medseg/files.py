@@ -15,6 +15,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from medseg.errors import DataError, Fault, MedsegError
 
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")  # full-width too
@@ -83,6 +85,33 @@ def read_json(path: str | Path) -> dict[str, Any]:
     return content
 
 
+def read_yaml(path: str | Path) -> Any:
+    """What a YAML file holds, every key of a mapping once.
+
+    Raises:
+        DataError: E101 no such file; E105 one that is not YAML, or names a key twice (YAML readers take the last one).
+    """
+    try:
+        return yaml.load(Path(path).read_text(encoding="utf-8"), _OnceEach)
+    except FileNotFoundError as error:
+        raise DataError(Fault("E101", "no such file", "check the path", file=path)) from error
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())
+        raise DataError(Fault("E105", f"cannot be read ({reason})", "correct the file", "YAML", file=path)) from error
+
+
+class _OnceEach(yaml.SafeLoader):
+    """YAML in which a key that stands there twice is an error; PyYAML takes the last one in silence."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """A mapping, each of its keys once."""
+        keys = [key.value for key, _ in node.value]
+        twice = next((key for key, _ in reversed(node.value) if keys.count(key.value) > 1), None)
+        if twice is not None:
+            raise yaml.constructor.ConstructorError(None, None, f"'{twice.value}' stands there twice", twice.start_mark)
+        return dict(super().construct_mapping(node, deep))
+
+
 def remove_leftovers(folder: str | Path) -> None:
     """Remove what a killed process left of files it was writing in `folder`."""
     for path in Path(folder).glob(".*.tmp"):
@@ -112,11 +141,14 @@ def try_folder(folder: str | Path) -> None:
 def write_csv(path: str | Path, rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None = None) -> Path:
     """Write rows as CSV atomically; text that a spreadsheet would run as a formula is quoted with ``'``."""
     names = list(columns) if columns is not None else list(dict.fromkeys(key for row in rows for key in row))
-    text = io.StringIO()
-    writer = csv.DictWriter(text, names, lineterminator="\n")
-    writer.writerow({name: _cell(name) for name in names})
-    writer.writerows({name: _cell(row.get(name, "")) for name in names} for row in rows)
-    return write_text(path, text.getvalue())
+    return write_text(path, _as_csv(rows, names))
+
+
+def extend_csv(path: str | Path, rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> Path:
+    """Add rows to the end of a CSV, or begin one; atomically, so that no reader sees a part of them."""
+    path = Path(path)
+    before = path.read_bytes() if path.exists() else b""
+    return write_bytes(path, before + _as_csv(rows, columns, with_head=not before).encode("utf-8"))
 
 
 def digest(path: str | Path) -> str:
@@ -133,6 +165,15 @@ def digest(path: str | Path) -> str:
 def _digest(path: str, size: int, inode: int, times: tuple[int, int]) -> str:
     with open(path, "rb") as stream:
         return hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+
+
+def _as_csv(rows: Sequence[Mapping[str, Any]], names: Sequence[str], with_head: bool = True) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, names, lineterminator="\n")
+    if with_head:
+        writer.writerow({name: _cell(name) for name in names})
+    writer.writerows({name: _cell(row.get(name, "")) for name in names} for row in rows)
+    return text.getvalue()
 
 
 def _cell(value: Any) -> Any:

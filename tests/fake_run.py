@@ -23,6 +23,11 @@ def main(workflow: str, settings: dict) -> None:
     print(f"{workflow} {out.name} resume={settings.get('resume')}")
     if how == f"fail in {workflow}":
         sys.exit("Traceback …\n\nmedseg: [E801] the loss is not finite; fix: lower the learning rate")
+    if how == f"refuse in {workflow}":
+        sys.exit("Traceback …\n\nmedseg: [E903] the setting momentum has no such value; fix: set another momentum")
+    if how == f"refuse in {workflow} with code 2":
+        print("no such option")
+        sys.exit(2)
     out.mkdir(parents=True, exist_ok=True)
     with open(out / "calls.txt", "a") as calls:
         calls.write(f"{workflow} {settings.get('epochs')} {settings.get('minutes')} {settings['seed']}\n")

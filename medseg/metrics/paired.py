@@ -49,7 +49,8 @@ class PairedDifference:
         wins: share of cases in which A is better, those alike count half.
         p: of Wilcoxon's signed-rank test over patients, two-sided, not corrected.
         ranks_favour: 1 where the test's ranks favour A, -1 where they favour B, 0 where neither.
-        with_seeds: of the mean difference where seeds are random too; None where A or B has one seed.
+        with_seeds: of the mean difference where seeds are random too; None where A or B has one seed, or where nothing
+            varies, neither over patients nor over seeds.
         seeds: how many A and B have.
         higher_is_better: of the metric.
     """
@@ -80,10 +81,14 @@ class PairedDifference:
 
     @property
     def larger_p(self) -> float:
-        """The larger one of the two tests' p where seeds are known (1 where they vary in nothing), or else `p`."""
-        if self.p is None or min(self.seeds) < LEAST_SEEDS:
-            return 1.0 if self.p is None else self.p
-        return max(self.p, self.with_seeds.p if self.with_seeds else 1.0)
+        """The larger one of the two tests' p, or `p` where there is one test.
+
+        Where one difference is that of all patients and seeds, the second test has nothing to divide by. Its p comes
+        near 0 as differences come near that, so that `p` is the larger one there, too.
+        """
+        if self.p is None:
+            return 1.0
+        return max(self.p, self.with_seeds.p) if self.with_seeds else self.p
 
 
 def compare_pair(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,10 +15,11 @@ from medseg.errors import DataError, Fault
 from medseg.metrics import confusion, curves
 from medseg.metrics.catalogue import METRICS
 from medseg.metrics.summary import number
+from medseg.reports.score_check import refuse_impossible
 
 Rows = list[dict[str, str]]
 
-PNG_MARK, ZIP_MARK = b"\x89PNG\r\n\x1a\n", b"PK\x03\x04"
+PNG_MARK = b"\x89PNG\r\n\x1a\n"
 WRITTEN_BY = {
     "log.csv": "training",
     "cases.csv": "evaluation",
@@ -45,6 +47,8 @@ class RunFolder:
         stacks: case to its slices (`medseg.volumes.stack`).
         confusion, curves: rows of ``confusion.csv`` and ``curves.csv``, as text.
         missing: names of what is not there, with the step that writes each.
+        damaged: pictures and slices of scored cases that hold something else; `medseg.reports.damage` adds those that
+            it finds on reading.
     """
 
     path: Path
@@ -59,14 +63,15 @@ class RunFolder:
     stacks: dict[str, Path] = field(default_factory=dict)
     confusion: Rows = field(default_factory=list)
     curves: Rows = field(default_factory=list)
+    damaged: list[Path] = field(default_factory=list)
 
 
 def read_run(run_dir: str | Path) -> RunFolder:
     """Read a run folder.
 
     Raises:
-        DataError: the folder does not exist, holds neither ``log.csv`` nor ``cases.csv``, or one of its files is not
-            what a run writes.
+        DataError: the folder does not exist, holds neither ``log.csv`` nor ``cases.csv``, or one of its tables is not
+            what a run writes (E105).
     """
     path = Path(run_dir)
     if not path.is_dir():
@@ -82,11 +87,16 @@ def read_run(run_dir: str | Path) -> RunFolder:
     _check_numbers(path / "log.csv", log, [*LOG_NUMBERS, *(name for name in _names(log) if name.startswith("val_"))])
     _check_numbers(path / "cases.csv", cases, CASE_NUMBERS)
     _check_numbers(path / "baselines.csv", baselines, CASE_NUMBERS)
+    refuse_impossible(path / "cases.csv", cases)
+    refuse_impossible(path / "baselines.csv", baselines)
     pairs = _read_table(path / "confusion.csv", confusion.COLUMNS)
     _check_counts(path / "confusion.csv", pairs, ("reference", "prediction", "voxels"))
     _check_values(path / "confusion.csv", pairs)
     points = _read_table(path / "curves.csv", curves.COLUMNS)
     _check_counts(path / "curves.csv", points, curves.COLUMNS[1:])
+    previews, stacks = _find(path / "previews", ".png"), _find(path / "previews", ".npz")
+    sound = {*filter(_is_picture, previews.values()), *filter(zipfile.is_zipfile, stacks.values())}
+    scored = {row["case"] for row in cases}  # what else lies there is passed over
     return RunFolder(
         path=path,
         log=log,
@@ -95,11 +105,14 @@ def read_run(run_dir: str | Path) -> RunFolder:
         split=_read_split(path / "split.json"),
         record=_json_or_nothing(path / "record.json"),
         config=_read_text(path / "config.yaml"),
-        previews=_find(path / "previews", ".png", PNG_MARK),
+        previews={case: found for case, found in previews.items() if found in sound},
         missing=missing,
-        stacks=_find(path / "previews", ".npz", ZIP_MARK),
+        stacks={case: found for case, found in stacks.items() if found in sound},
         confusion=pairs,
         curves=points,
+        damaged=[
+            found for case, found in (*previews.items(), *stacks.items()) if case in scored and found not in sound
+        ],
     )
 
 
@@ -195,12 +208,12 @@ def _check_values(path: Path, pairs: Rows) -> None:
             raise DataError(Fault("E105", what, fix, f"one of {', '.join(known)}", row["prediction"], path))
 
 
-def _find(folder: Path, suffix: str, mark: bytes) -> dict[str, Path]:
-    """Looked up by name, so that no case name can lead out of the folder; other kinds of file are passed over."""
+def _find(folder: Path, suffix: str) -> dict[str, Path]:
+    """Case to file, looked up by name, so that no case name can lead out of the folder."""
     found = sorted(path for path in folder.rglob(f"*{suffix}") if path.is_file())
-    return {path.relative_to(folder).as_posix().removesuffix(suffix): path for path in found if _begins(path, mark)}
+    return {path.relative_to(folder).as_posix().removesuffix(suffix): path for path in found}
 
 
-def _begins(path: Path, mark: bytes) -> bool:
+def _is_picture(path: Path) -> bool:
     with open(path, "rb") as stream:
-        return stream.read(len(mark)) == mark
+        return stream.read(len(PNG_MARK)) == PNG_MARK

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from monai.bundle import ConfigParser, ReferenceResolver
 from monai.bundle.config_item import ConfigComponent, ConfigExpression
 
@@ -74,6 +75,15 @@ def preflight(parser: ConfigParser) -> None:
     ]
     if faults:
         raise UsageError(*faults)
+
+
+def optimizers(parser: ConfigParser) -> list[str]:
+    """The ids of what a configuration calls torch's optimizers."""
+    named = {identity: node["_target_"] for identity, node in _nodes(parser.config)
+             if isinstance(node, Mapping) and isinstance(node.get("_target_"), str)}  # fmt: skip
+    found = {identity: _target(name) for identity, name in named.items() if not name.startswith("$")}
+    return [identity for identity, target in found.items()
+            if inspect.isclass(target) and issubclass(target, torch.optim.Optimizer)]  # fmt: skip
 
 
 def _nodes(config: Any, identity: str = "") -> Iterator[tuple[str, Any]]:

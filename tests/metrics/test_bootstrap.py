@@ -36,15 +36,18 @@ def test_the_standard_error_is_the_deviation_of_means_of_new_patients():
 
 
 def test_the_studentised_bootstrap_from_the_cases_themselves():
-    """Each resample written out as a list of cases, its mean and standard error found from that list."""
+    """Each resample written out as a list of cases, its mean and standard error found from that list.
+
+    Draws count patients in the order of the sum of their cases' differences from the mean, and in the other one.
+    """
     sums = by_patient(SKEWED, PATIENTS)
     mean, error = np.mean(SKEWED), sums.standard_error
-    # the patients in the order in which they are weighted: by the sum of their cases' differences from the mean
     cases = {name: [v for v, whose in zip(SKEWED, PATIENTS, strict=True) if whose == name] for name in set(PATIENTS)}
     order = sorted(cases, key=lambda name: sum(cases[name]) - len(cases[name]) * mean)
     t = []
-    for drawn in bootstrap._weights(6, 0).astype(int):
-        members = [cases[name] for name, times in zip(order, drawn, strict=True) for _ in range(times)]
+    draws = bootstrap._weights(6, 0).astype(int)
+    for drawn, names in itertools.product(draws, (order, order[::-1])):
+        members = [cases[name] for name, times in zip(names, drawn, strict=True) for _ in range(times)]
         flat = list(itertools.chain(*members))
         own = math.sqrt(6 / 5 * sum((sum(each) - len(each) * np.mean(flat)) ** 2 for each in members)) / len(flat)
         t.append((np.mean(flat) - mean) / max(own, error / 3))
@@ -71,6 +74,13 @@ def test_the_order_of_cases_and_the_names_of_patients_do_not_matter():
         order = np.random.default_rng(seed).permutation(10)
         renamed = [PATIENTS[i].upper() if seed % 2 else hash(PATIENTS[i]) for i in order]
         assert interval([SKEWED[i] for i in order], renamed) == expected
+
+
+@pytest.mark.parametrize("values", [SKEWED, [0.1, -0.1, 0.3, 0.0, 0.0, 0.2, 0.1, -0.1, 0.4, 0.4]])
+def test_turned_signs_turn_the_interval_round(values):
+    for patients in (None, PATIENTS):
+        low, high = interval(values, patients)
+        assert interval([-value for value in values], patients) == pytest.approx((-high, -low), rel=1e-12)
 
 
 def test_every_case_twice_makes_a_patient_no_surer():
@@ -106,7 +116,7 @@ def test_the_interval_ends_where_scores_end():
 
 
 def test_many_patients_take_fewer_resamples():
-    assert [bootstrap._weights(n, 1).shape[0] for n in (40, 400, 2000)] == [9999, 2500, 999]
+    assert [bootstrap._weights(n, 1).shape[0] for n in (40, 400, 2000)] == [5000, 1250, 500]
 
 
 QUANTILES = {

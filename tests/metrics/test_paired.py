@@ -159,6 +159,27 @@ def test_five_pairs_are_too_few_and_six_are_enough():
     assert [verdict for _, verdict in verdicts([found] * 3)] == ["too few"] * 3
 
 
+def test_the_order_of_two_methods_turns_the_interval_round_and_nothing_else():
+    rng = np.random.default_rng(3)
+    a, b = rng.beta(20, 3, (2, 3, 17))
+    ours, theirs = pair(a, b), pair(b, a)
+    low, high = ours.interval
+    assert theirs.interval == pytest.approx((-high, -low), rel=1e-12)
+    assert (theirs.p, theirs.mean, theirs.favours) == (ours.p, -ours.mean, -ours.favours)
+    seeds = ours.with_seeds
+    assert (theirs.with_seeds.low, theirs.with_seeds.high) == pytest.approx((-seeds.high, -seeds.low), rel=1e-12)
+
+
+def test_one_difference_in_all_patients_and_seeds_is_a_difference():
+    """As one that is nearly the same in all of them is: nothing is left that could be a seed's doing."""
+    b = np.tile(np.linspace(0.6, 0.8, 20), (2, 1))
+    same, nearly = pair(b + 0.02, b), pair(b + 0.02 + np.linspace(0, 1e-6, 20), b)
+    assert same.with_seeds is None and same.p == pytest.approx(2 / 2**20)
+    assert nearly.with_seeds.p < nearly.p == same.p
+    assert verdicts([same]) == verdicts([nearly]) == [(pytest.approx(2 / 2**20), "yes")]
+    assert verdicts([pair(b, b)]) == [(1.0, "no")]
+
+
 def test_a_comparison_without_pairs_has_no_p_and_no_part_in_the_family():
     none = pair(np.zeros((1, 0)), np.zeros((1, 0)), [])
     shown = pair(np.linspace(0.6, 0.8, 7), np.linspace(0.5, 0.6, 7))

@@ -10,10 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from medseg.metrics.catalogue import METRICS
-from medseg.reports.comparison.results import Comparison, case_scores, volume_points
+from medseg.reports.comparison.results import Comparison, case_scores
+from medseg.reports.comparison.volume_figure import draw_volumes
 from medseg.reports.comparison.words import label_text, leading_metrics
 from medseg.reports.figure_style import GRID, INK, MUTED, SMALL, TITLE, as_png, colour, name_text, new_figure, titled
-from medseg.reports.figures import scale_distances
+from medseg.reports.figures import jitter, scale_distances
 from medseg.reports.metric_text import title
 from medseg.reports.text_table import told_apart
 
@@ -25,8 +26,9 @@ SCORES, WINS, RANKS, VOLUMES = "scores_", "wins_", "ranks_", "volumes.png"  # in
 IN_A_ROW = 3  # labels, or methods
 PANEL_INCHES = 3.4
 LINES_UP_TO = 240  # dots joined by lines; more would be a grey area
-LIMITS_UP_TO = 2  # labels whose limits of agreement are drawn; all are in the table
 LONGEST_METHOD, LONGEST_LABEL = 16, 24
+ROW_INCHES, FEW_METHODS = (0.6, 0.34), 4  # of a method, where they are few, and where they are many
+BOX = 0.64  # of a row
 SHADES = 0.75  # of the darkest rank
 PALE_FROM = -0.6  # where the colours of a share would begin: its figures stay readable
 
@@ -41,7 +43,7 @@ def draw_comparison(found: Comparison) -> dict[str, bytes]:
         drawn |= (
             {f"{RANKS}{metric}.png": _draw_ranks(found, metric)} if (metric, found.labels[0]) in found.ranks else {}
         )
-    return drawn | ({VOLUMES: _draw_volumes(found)} if found.agreement else {})
+    return drawn | ({VOLUMES: draw_volumes(found)} if found.agreement else {})
 
 
 def short_names(names: Sequence[str]) -> list[str]:
@@ -52,7 +54,7 @@ def short_names(names: Sequence[str]) -> list[str]:
 def _draw_scores(found: Comparison, metric: str) -> bytes:
     """A panel a label: a box a method, a dot a case, and thin lines that join a case's dots."""
     names = short_names(found.methods)
-    figure, grid = _panels(len(found.labels), 0.75 + 0.34 * len(names))
+    figure, grid = _panels(len(found.labels), 0.75 + ROW_INCHES[len(names) > FEW_METHODS] * len(names))
     shown = told_apart([label_text(label) for label in found.labels], LONGEST_LABEL)
     for place, label in enumerate(found.labels):
         axes = titled(grid[place], shown[place])
@@ -84,19 +86,21 @@ def _fit_titles(figure: Figure) -> None:
 
 def _boxes(axes: Axes, values: Array, shade: tuple[float, float, float]) -> None:
     """Values (methods, cases), NaN where there is none."""
+    beside = np.array(jitter(values.shape[1], BOX))  # a case's dots have one place in all methods
     if values.size <= LINES_UP_TO:
-        axes.plot(values, np.arange(len(values)), color=MUTED, alpha=0.22, linewidth=0.6, zorder=1)
+        axes.plot(values, np.arange(len(values))[:, None] + beside, color=MUTED, alpha=0.22, linewidth=0.6, zorder=1)
     line = {"color": INK, "linewidth": 1.0}
     for place, row in enumerate(values):
-        known = row[np.isfinite(row)]
+        found = np.isfinite(row)
+        known = row[found]
         if not len(known):
             continue
         axes.boxplot(
-            [known], positions=[place], orientation="horizontal", widths=0.6, showfliers=False, patch_artist=True,
+            [known], positions=[place], orientation="horizontal", widths=BOX, showfliers=False, patch_artist=True,
             boxprops={"facecolor": (*shade, 0.22), "edgecolor": INK, "linewidth": 1.0},
             medianprops={**line, "linewidth": 2}, whiskerprops=line, capprops=line, manage_ticks=False,
         )  # fmt: skip
-        axes.scatter(known, [place] * len(known), s=11, color=[shade], edgecolors="white", linewidths=0.3, zorder=3)
+        axes.scatter(known, place + beside[found], s=11, color=[shade], edgecolors="white", linewidths=0.3, zorder=3)
 
 
 def win_shares(found: Comparison, metric: str) -> tuple[Array, npt.NDArray[np.bool_]]:
@@ -162,33 +166,6 @@ def _draw_ranks(found: Comparison, metric: str) -> bytes:
     axes.set_xlim(0, 100)
     axes.grid(visible=False)
     axes.set_xlabel("numbers in the bars are ranks", fontsize=SMALL, color=MUTED)
-    return as_png(figure)
-
-
-def _draw_volumes(found: Comparison) -> bytes:
-    """Bland and Altman's plot, a panel a method: predicted minus reference over their mean, a dot a case and label."""
-    figure, grid = _panels(len(found.methods), 2.5)
-    for place, (method, name) in enumerate(zip(found.data.methods, short_names(found.methods), strict=True)):
-        axes = titled(grid[place], name)
-        for index, label in enumerate(found.data.labels):
-            points = volume_points(found.data, method, label)
-            if not points:
-                continue
-            across, up = np.transpose(points)
-            axes.scatter(across, up, s=12, color=[colour(index)], edgecolors="white", linewidths=0.3,
-                         label=name_text(label, LONGEST_METHOD), zorder=3)  # fmt: skip
-            if len(found.data.labels) <= LIMITS_UP_TO:
-                known = found.agreement[method.name, label]
-                axes.axhline(known.bias, color=colour(index), linewidth=1.4)
-                for limit in (known.low, known.high):
-                    axes.axhline(known.bias if limit is None else limit, color=colour(index), linewidth=1, ls="--")
-        axes.axhline(0, color=MUTED, linewidth=0.8, zorder=1)
-        axes.set_xlabel("mean of both volumes, ml", fontsize=SMALL, color=MUTED)
-        if place % IN_A_ROW == 0:
-            axes.set_ylabel("predicted - reference, ml", fontsize=SMALL, color=MUTED)
-    handles, texts = grid[0].get_legend_handles_labels()
-    if len(texts) > 1:
-        figure.legend(handles, texts, loc="outside lower left", ncols=min(6, len(texts)), frameon=False, fontsize=SMALL)
     return as_png(figure)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from medseg.errors import DataError, Fault, UsageError
+from medseg.reports.comparison.one_method import refuse_other_methods
 from medseg.reports.comparison.same_data import Scored, listed, refuse_other_data
 from medseg.reports.run_folder import Rows, RunFolder, leading_rows, read_run
 from medseg.reports.text_table import plain
@@ -46,16 +47,17 @@ def read_methods(methods: Mapping[str, Folders]) -> list[Method]:
     """Read the runs of every method, and refuse what cannot be compared.
 
     Compared are the test cases, or the validation cases where there are none. Runs of one method that scored the same
-    cases are seeds of it; runs that share no case are folds, and their cases are joined.
+    cases are seeds of it; runs that share no case are folds, and their cases are joined. They must be of one network,
+    with the same parameters, batch, patch and precision.
 
     Args:
         methods: a method's name to a run folder, to a folder whose sub-folders are runs of it, or to several of these.
 
     Raises:
         UsageError: E903, fewer than two methods, names that look alike, or one run in two places.
-        DataError: E505, a folder without a run, or one that was not evaluated; E507, runs that were not scored on the
-            same cases, labels, references, spacings, units, tolerances and patients, with the first that differ; E105,
-            a damaged file.
+        DataError: E505, a folder without a run, or one that was not evaluated; E507, runs of a method that are of
+            several, or runs that were not scored on the same cases, labels, references, spacings, units, tolerances and
+            patients, with the first that differ; E105, a damaged file.
     """
     _check_names(list(methods))
     folders = {name: _find_runs(given) for name, given in methods.items()}
@@ -147,6 +149,7 @@ def _refuse_twice(named: Iterable[tuple[str, Path]]) -> None:
 
 def _read_method(name: str, paths: Sequence[Path]) -> Method:
     runs = tuple(_read_scored(path) for path in paths)
+    refuse_other_methods(name, runs)
     tables = [leading_rows(run.cases) for run in runs]
     cases = [{row["case"] for row in table} for table in tables]
     if all(each == cases[0] for each in cases):

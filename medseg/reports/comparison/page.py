@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 
 from medseg.metrics.catalogue import METRICS, POLICY
 from medseg.metrics.summary import EMPTIES
@@ -11,8 +12,11 @@ from medseg.reports.comparison.figures import RANKS, SCORES, VOLUMES, WINS
 from medseg.reports.comparison.paired_scores import other_metrics
 from medseg.reports.comparison.published import MARK, PublishedRow
 from medseg.reports.comparison.results import MEAN, Comparison, Pair, Score
-from medseg.reports.comparison.side_by_side import draw_cases, wide_figure
+from medseg.reports.comparison.same_method import unlike_runs
+from medseg.reports.comparison.settings import data_set, report_links
+from medseg.reports.comparison.side_by_side import draw_cases
 from medseg.reports.comparison.tables import STATISTICS, describe_published
+from medseg.reports.comparison.volume_figure import left_out_note
 from medseg.reports.comparison.what_was_run import draw_facts, missing_files, unequal
 from medseg.reports.comparison.words import (
     difference_text,
@@ -32,7 +36,7 @@ from medseg.reports.text_table import plain, shorten
 from medseg.reports.theme import CSS
 
 SCORE_HEAD = ("", "n", "mean", "95 % interval", "sd cases", "sd seeds", "missed", "invented", "rank", "mean rank")
-PAIR_HEAD = ("", "verdict", "n", "difference", "95 % interval", "over seeds too", "p (Holm)", "p", "wins", "median")
+PAIR_HEAD = ("", "verdict", "p (Holm)", "difference", "95 % interval", "over seeds too", "n", "p", "wins", "median")
 TESTS = (
     "Difference: first minus second method, mean over cases that both have a value of; its interval is over patients. "
     "Where one method invents a structure and the other rightly finds nothing, the other has the best value (overlaps "
@@ -47,12 +51,16 @@ RANKED = (
     "Rank: by mean score, over the cases in which every method has a value (as in pairs). Mean rank: over cases. Tau: "
     "Kendall's between this order and that of 2000 samples of the same patients drawn again, mean and 2.5 % quantile."
 )
-LONGEST = 60
+LONGEST, NAMED = 60, 3
 SPARE = 0.97  # of the budget; the rest is for what is not counted
 
 
 def build_page(
-    found: Comparison, published: Sequence[PublishedRow], figures: Mapping[str, bytes], budget_bytes: float
+    found: Comparison,
+    published: Sequence[PublishedRow],
+    figures: Mapping[str, bytes],
+    budget_bytes: float,
+    out: Path | None = None,
 ) -> Iterator[str]:
     """The document, piece by piece.
 
@@ -61,9 +69,10 @@ def build_page(
         published: rows that stand beside ours.
         figures: PNGs by file name, as `medseg.reports.comparison.figures.draw_comparison` gave them.
         budget_bytes: of the page. Cases get what the rest leaves of it.
+        out: the folder that the page will lie in, from which it leads to the pages of the runs; None leads nowhere.
     """
     before = [_header(found), _found(found), *_metrics(found, published, figures), _volumes(found, figures)]
-    after = ["<h2>What was run</h2>", _run(found), _published(found, published), "<h2>How to read this</h2>", _notes()]
+    after = [_run(found, out), _published(found, published), "<h2>How to read this</h2>", _notes()]
     spent = sum(len(part.encode("utf-8", "replace")) for part in (CSS, *before, *after))
     cases = ["<h2>Cases side by side</h2>", *draw_cases(found, SPARE * budget_bytes - spent)]
     return markup.pieces(f"Comparison of {_names(found)}", CSS, [*before, *cases, *after])
@@ -77,14 +86,15 @@ def _header(found: Comparison) -> str:
     data = found.data
     tasks = dict.fromkeys(str(run.record["task"]) for method in data.methods for run in method.runs
                           if run.record.get("task"))  # fmt: skip
-    line = " · ".join(shorten(plain(part), LONGEST) for part in [*tasks, data.subset] if part)
+    sets = dict.fromkeys(data_set(run) for method in data.methods for run in method.runs)
+    line = " · ".join(shorten(plain(part), LONGEST) for part in [*tasks, *sets, data.subset] if part)
     patients = len(set(data.patients))
     of = f"of {markup.count(patients, 'patient')}" if patients < len(data.cases) else ""
     facts = [_leader_fact(found), markup.fact("Methods", f"{len(data.methods)}", _runs(found)),
              markup.fact("Cases", f"{len(data.cases):,}", of), _pairs_fact(found)]  # fmt: skip
     return (
         f'<header><h1>{markup.text(_names(found))}</h1><p class="muted">{markup.text(line or "a comparison")}</p>'
-        f'<dl class="facts">{"".join(facts)}</dl></header>{_notices(found)}'
+        f'<dl class="facts">{"".join(facts)}</dl></header>{_notices(found)}{markup.SWIPE}'
     )
 
 
@@ -100,7 +110,22 @@ def _leader_fact(found: Comparison) -> str:
     invented = any(sum(pair.invented) for pair in pairs)
     # the best by rank need not have the best mean of the table, which leaves out what it was right to leave out
     name = f"{'Ranked first: mean' if invented else 'Best mean'} {title(metrics[0], found.data.unit)}"
+    doubt = _doubt(first, pairs)
+    where += f"<br><strong>{markup.text(doubt)}</strong>" if doubt else ""
     return markup.fact(name, figure(score.mean, metrics[0]), where, main=True)
+
+
+def _doubt(first: str, pairs: Sequence[Pair]) -> str:
+    """From which methods the first one is not told apart; nothing where it leads all."""
+    parts = []
+    for verdict, words in (("no", "no difference shown to"), ("too few", "too few patients to tell it from"),
+                           ("yes", "no clear lead over")):  # fmt: skip
+        others = [pair.b if pair.a == first else pair.a for pair in pairs
+                  if first in (pair.a, pair.b) and pair.different == verdict and not pair.has_leader]  # fmt: skip
+        more = f" and {len(others) - NAMED} more" if len(others) > NAMED else ""
+        parts += [f"{words} {', '.join(map(_short, others[:NAMED]))}{more}"] if others else []
+    said = "; ".join(parts)
+    return f"{said[:1].upper()}{said[1:]}"
 
 
 def _span(score: Score, low: float | None, high: float | None) -> str:
@@ -122,7 +147,7 @@ def _pairs_fact(found: Comparison) -> str:
 
 
 def _notices(found: Comparison) -> str:
-    lines = [markup.text(line) for line in missing_files(found)]
+    lines = [markup.text(line) for line in (*unlike_runs(found.data.methods), *missing_files(found))]
     differ = unequal(found)
     if differ:
         lines.insert(0, f"Not the same for all methods: {markup.text(', '.join(differ))}; see What was run.")
@@ -204,16 +229,16 @@ def _pair_rows(found: Comparison, metric: str, label: str | None) -> Iterator[st
             strong=0 if pair.has_leader else None,
         )
         for note in filter(None, (invented_note(pair), left_out(pair))):
-            yield f'<tr><td class="muted" colspan="{len(PAIR_HEAD)}">{markup.text(note)}</td></tr>'
+            yield markup.note_row(note, len(PAIR_HEAD))
 
 
 def _pair_cells(pair: Pair) -> list[str]:
     paired, metric, seeds = pair.found, pair.metric, pair.found.with_seeds
     wins = NOTHING if paired.wins is None else f"{100 * paired.wins:.0f} %"
     over_seeds = interval_text((seeds.low, seeds.high), metric) if seeds else NOTHING
-    return [verdict_text(pair), _cases(paired.n, paired.n_patients), difference_text(paired.mean, metric),
-            interval_text(paired.interval, metric), over_seeds, p_text(pair.p_holm), p_text(paired.p), wins,
-            difference_text(paired.median, metric)]  # fmt: skip
+    return [verdict_text(pair), p_text(pair.p_holm), difference_text(paired.mean, metric),
+            interval_text(paired.interval, metric), over_seeds, _cases(paired.n, paired.n_patients), p_text(paired.p),
+            wins, difference_text(paired.median, metric)]  # fmt: skip
 
 
 def _figures(found: Comparison, metric: str, figures: Mapping[str, bytes]) -> str:
@@ -224,15 +249,14 @@ def _figures(found: Comparison, metric: str, figures: Mapping[str, bytes]) -> st
         "bold where one of the two was found to lead",
         f"{RANKS}{metric}.png": "How often each method has each rank where patients are drawn again",
     }
-    return (
-        "".join(map(wide_figure, _shown(wide, figures)))
-        + f'<div class="figures">{"".join(_shown(pair, figures))}</div>'
-    )
+    small = [f'<figure>{markup.picture(figures[name], what)}<figcaption class="note">{markup.text(what)}.</figcaption>'
+             "</figure>" for name, what in pair.items() if name in figures]  # fmt: skip
+    return f'{_wide(wide, figures)}<div class="figures">{"".join(small)}</div>'
 
 
-def _shown(named: Mapping[str, str], figures: Mapping[str, bytes]) -> list[str]:
-    return [f'<figure>{markup.picture(figures[name], what)}<figcaption class="note">{markup.text(what)}.</figcaption>'
-            "</figure>" for name, what in named.items() if name in figures]  # fmt: skip
+def _wide(named: Mapping[str, str], figures: Mapping[str, bytes]) -> str:
+    return "".join(markup.wide_figure(markup.picture(figures[name], what), f"{what}.")
+                   for name, what in named.items() if name in figures)  # fmt: skip
 
 
 def _volumes(found: Comparison, figures: Mapping[str, bytes]) -> str:
@@ -249,14 +273,15 @@ def _volumes(found: Comparison, figures: Mapping[str, bytes]) -> str:
                 bias = difference_text(known.bias, "volume_difference_ml")
                 rows.append(markup.row(shorten(plain(name), LONGEST), [str(known.n), bias, limits], strong=1))
     head = ("", "n", "bias (ml)", "limits of agreement (ml)")
-    what = {
-        VOLUMES: "Predicted minus reference volume over the mean of both (Bland and Altman), a dot a case and label"
-    }
-    return f"<h2>Volumes</h2>{markup.table(head, rows)}{''.join(map(wide_figure, _shown(what, figures)))}"
+    said = ("Predicted minus reference volume over the mean of both (Bland and Altman), a dot a case; the line is the "
+            "bias, the dashed ones are the limits of agreement")  # fmt: skip
+    what = {VOLUMES: ". ".join(filter(None, (said, plain(left_out_note(found)))))}
+    return f"<h2>Volumes</h2>{markup.table(head, rows)}{_wide(what, figures)}"
 
 
-def _run(found: Comparison) -> str:
-    return f'<p class="note">As the runs recorded it; where runs of a method differ, all values.</p>{draw_facts(found)}'
+def _run(found: Comparison, out: Path | None) -> str:
+    note = '<p class="note">As the runs recorded it; where runs of a method differ, all values.</p>'
+    return f"<h2>What was run</h2>{note}<div class=run>{draw_facts(found)}</div>{report_links(found.data.methods, out)}"
 
 
 def _published(found: Comparison, published: Sequence[PublishedRow]) -> str:
@@ -279,7 +304,7 @@ def _label_row(found: Comparison, label: str | None, note: str, columns: int) ->
     if label is not None:
         return markup.label_row(found.data.labels.index(label), plain(label), note, columns)
     shown = f"{markup.text(MEAN)}<span>{markup.text(note)}</span>"
-    return f'<tr class="label"><th colspan="{columns}" scope="rowgroup">{shown}</th></tr>'
+    return markup.head_row(shown, columns)
 
 
 def _cases(n: int, patients: int) -> str:

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from medseg.errors import DataError, Fault, UsageError
+from medseg import files
+from medseg.errors import Fault, UsageError
 from medseg.metrics.catalogue import METRICS
 from medseg.metrics.summary import value_range
 
@@ -56,7 +55,7 @@ def read_published(given: str | Path | Sequence[Any], where: str | Path = "") ->
         where: the file that a list is from, for messages.
 
     Raises:
-        DataError: E101 no such file, E105 one that is not YAML.
+        DataError: E101 no such file, E105 one that is not YAML, or names a key twice.
         UsageError: E903, an entry with a key that is not known or missing, an unknown metric, a value that is no number
             or not within the metric's range, or two entries of one method, source and data; it names file and entry.
     """
@@ -77,14 +76,29 @@ def read_published(given: str | Path | Sequence[Any], where: str | Path = "") ->
     return rows
 
 
+def refuse_other_labels(rows: Sequence[PublishedRow], known: Sequence[str], where: str | Path, whose: str) -> None:
+    """Refuse rows of labels that nobody scored: they would stand beside nothing.
+
+    Args:
+        rows: as read.
+        known: the labels, and what stands for the mean over them.
+        where: the rows' file, for messages.
+        whose: labels these are, in words.
+
+    Raises:
+        UsageError: E903, with every such label and its row.
+    """
+    faults = [
+        Fault("E903", f"published rows of {row.method}: no such label in {whose}", f"name it as in {whose}",
+              ", ".join(known), label, where)
+        for row in rows for label in row.scores if label not in known
+    ]  # fmt: skip
+    if faults:
+        raise UsageError(*faults)
+
+
 def _read_list(path: Path) -> Any:
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise DataError(Fault("E101", "no such file", "check the path", file=path)) from error
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split())
-        raise DataError(Fault("E105", f"cannot be read ({reason})", "correct the file", "YAML", file=path)) from error
+    content = files.read_yaml(path)
     return (content.get("published") or []) if isinstance(content, Mapping) else content
 
 

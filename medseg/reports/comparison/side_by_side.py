@@ -4,29 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from medseg.reports import markup
-from medseg.reports.case_panels import Panel, draw_panels, fullest_slice, slice_panel
+from medseg.reports.case_panels import Panel, draw_panels, longest_side_mm, planes_through, slice_panel
 from medseg.reports.comparison.method_runs import Method
 from medseg.reports.comparison.results import Array, Comparison, case_scores, seed_scores
 from medseg.reports.comparison.words import label_text, leading_metrics
+from medseg.reports.damage import damage_note, read_slices
 from medseg.reports.metric_text import figure, title
 from medseg.reports.run_folder import RunFolder
 from medseg.reports.text_table import plain
-from medseg.volumes.stack import Stack, read_stack
+from medseg.volumes.stack import Stack
 
 K = 8  # cases of each kind
 IN_A_ROW = 6  # panels
-LEAST_PIXELS = 640  # of a row of panels
 KINDS = ("Worst cases", "Cases on which the methods differ most", "Best cases")
 NOTE = "Figures beside the cases' names are means over methods and seeds."
 PANELS = (
-    "Slices across the coarsest axis with most reference (pictures as they are); letters at the edges say which side "
-    "is which. Filled: the reference; outlined: the prediction. Figures over panels are scores of the run that is "
-    "shown, the first one of each method."
+    "Three planes, each through the slice with most reference (pictures as they are, thin volumes in one plane); "
+    "letters at the edges say which side is which. Filled: the reference; outlined: the prediction. Figures over "
+    "panels are scores of the run that is shown, the first one of each method."
 )
 OVER_BUDGET = (
     "Even without pictures of cases this page is larger than was asked for: tables and figures are never left out."
@@ -99,30 +98,28 @@ def draw_cases(found: Comparison, budget_bytes: float) -> Iterator[str]:
             f'<p class="note"><strong>{markup.count(len(lost), "case")} left out</strong> to keep the page small; '
             "their pictures are in the runs' <code>previews</code>.</p>"
         )
+    note = damaged(found.data.methods)
+    if note:
+        yield f'<p class="note"><strong>{markup.text(note)}</strong></p>'
+
+
+def damaged(methods: Sequence[Method]) -> str:
+    """Which pictures and slices are damaged, as far as they were read; nothing where none is."""
+    return damage_note([(f"{method.name}: {run.path.name}/", run) for method in methods for run in method.runs])
 
 
 def _case(case: str, place: int, pngs: Sequence[_Picture], mean: str) -> str:
     if not pngs:
         return f'<p id="case-{place}">{markup.text(plain(case))}: mean {mean}; no picture.</p>'
     head = f'<h4 class="name" id="case-{place}">{markup.text(plain(case))}: mean {mean}</h4>'
-    return head + "".join(wide_figure(f"<figure>{markup.picture(each.png, each.what)}{_caption(each)}</figure>")
-                          for each in pngs)  # fmt: skip
-
-
-def _caption(of: _Picture) -> str:
-    return "" if of.of_slices else f'<figcaption class="note">{markup.text(of.method)}</figcaption>'
-
-
-def wide_figure(figure: str) -> str:
-    """A figure that scrolls sideways, where a window is too narrow to see anything in it."""
-    return f'<div class="wide"><div style="min-width:{LEAST_PIXELS}px">{figure}</div></div>'
+    return head + "".join(markup.wide_figure(markup.picture(each.png, each.what), each.method) for each in pngs)
 
 
 def _pictures(methods: Sequence[Method], case: str, scores: Sequence[Array], metric: str) -> list[_Picture]:
     """One row of panels where every method has slices of the case; else the picture that each run made."""
     runs = [_run_of(method, case) for method in methods]
     names = [plain(method.name) for method in methods]
-    stacks = _stacks([run.stacks.get(case) if run else None for run, _ in runs])
+    stacks = _alike([read_slices(run, case) if run else None for run, _ in runs])
     if stacks:
         texts = [f"{name} {figure(_or_none(own[seed]), metric)}"
                  for name, own, (_, seed) in zip(names, scores, runs, strict=True)]  # fmt: skip
@@ -140,21 +137,27 @@ def _run_of(method: Method, case: str) -> tuple[RunFolder | None, int]:
     return None, 0
 
 
-def _stacks(paths: Sequence[Path | None]) -> list[Stack]:
+def _alike(stacks: Sequence[Stack | None]) -> list[Stack]:
     """Of all methods, on one grid; or none."""
-    found = [read_stack(path) for path in paths if path is not None]
-    alike = len(found) == len(paths) and all(stack.image.shape == found[0].image.shape for stack in found)
+    found = [stack for stack in stacks if stack is not None]
+    alike = len(found) == len(stacks) and all(stack.image.shape == found[0].image.shape for stack in found)
     return found if alike else []
 
 
 def _row(stacks: Sequence[Stack], texts: Sequence[str]) -> bytes:
-    """Image, reference, and each method's prediction over the reference, on one slice."""
-    place = fullest_slice(stacks[0])
-    panels: list[tuple[str, Panel | None]] = [("image", slice_panel(stacks[0], place))]
-    panels.append(("reference", slice_panel(stacks[0], place, "reference", "reference")))
-    panels += [(text, slice_panel(stack, place, "reference", "prediction"))
-               for text, stack in zip(texts, stacks, strict=True)]  # fmt: skip
-    return draw_panels([("", panels[start : start + IN_A_ROW]) for start in range(0, len(panels), IN_A_ROW)])
+    """Image, reference, and each method's prediction over the reference, a row a plane, all to one scale."""
+    cuts = planes_through(stacks[0])
+    extent_mm = longest_side_mm(stacks[0])
+    shown = [("image", stacks[0], None, None), ("reference", stacks[0], "reference", "reference")]
+    shown += [(text, stack, "reference", "prediction") for text, stack in zip(texts, stacks, strict=True)]
+    rows: list[tuple[str, list[tuple[str, Panel | None]]]] = []
+    for start in range(0, len(shown), IN_A_ROW):
+        for number, (name, place) in enumerate(cuts):
+            panels = [slice_panel(stack, place, filled, outlined, "" if i else name, extent_mm=extent_mm)
+                      for i, (_, stack, filled, outlined) in enumerate(shown[start : start + IN_A_ROW])]  # fmt: skip
+            heads = ["" if number else text for text, *_ in shown[start : start + IN_A_ROW]]
+            rows.append(("", list(zip(heads, panels, strict=True))))
+    return draw_panels(rows)
 
 
 def _finite(values: Array, place: int) -> Array:

@@ -132,9 +132,9 @@ def _pair_rows(found: Comparison) -> list[dict[str, Any]]:
                 "high": high, "low_with_seeds": seeds and seeds.low, "high_with_seeds": seeds and seeds.high,
                 "median_difference": paired.median, "wins_a": paired.wins, "p": paired.p,
                 "p_with_seeds": seeds and seeds.p, "p_holm": pair.p_holm, "tests": pair.n_tests,
-                "different": pair.different, "better": pair.better, "absent": pair.absent,
-                "invented_by_a_alone": pair.invented[0], "invented_by_b_alone": pair.invented[1],
-                "undefined": pair.undefined,
+                "different": pair.different, "better": pair.better if pair.has_leader else "",
+                "absent": pair.absent, "invented_by_a_alone": pair.invented[0],
+                "invented_by_b_alone": pair.invented[1], "undefined": pair.undefined,
             })  # fmt: skip
     return rows
 

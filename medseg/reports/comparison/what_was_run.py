@@ -9,6 +9,7 @@ from medseg.reports import markup
 from medseg.reports.comparison.method_runs import Method
 from medseg.reports.comparison.results import Comparison
 from medseg.reports.comparison.same_data import listed
+from medseg.reports.comparison.settings import settings_of
 from medseg.reports.run_folder import RunFolder, flatten
 from medseg.reports.text_table import plain, shorten
 
@@ -86,7 +87,8 @@ def missing_files(found: Comparison) -> list[str]:
 
 def _of_run(run: RunFolder) -> dict[str, str]:
     record = {key: value for key, value in run.record.items() if key not in HIDDEN}
-    found = {name: shorten(plain(value), LONGEST) for name, value in flatten(record) if value is not None}
+    found = settings_of(run)
+    found |= {name: shorten(plain(value), LONGEST) for name, value in flatten(record) if value is not None}
     updates = [n for row in run.log if (n := number(row.get("iteration"))) is not None]
     seconds = _seconds(run)
     found |= {"updates made": f"{max(updates):,.0f}"} if updates else {}

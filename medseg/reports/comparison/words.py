@@ -66,12 +66,21 @@ def leader(found: Comparison, metric: str) -> str:
 
 
 def headline(found: Comparison, metric: str) -> list[str]:
-    """How the leading method compares with each of the others, a sentence each."""
+    """How the leading method compares with each of the others, a sentence each: those first that may be as good."""
     first = leader(found, metric)
     pairs = [pair for pair in found.pairs[metric, found.labels[0]] if first in (pair.a, pair.b)]
+    pairs.sort(key=lambda pair: _distance(pair, first))
     sentences = [sentence(pair, first, found.data.unit) for pair in pairs[:MOST_SENTENCES]]
     left = len(pairs) - len(sentences)
     return [*sentences, f"And {left} more comparisons, in the table."] if left else sentences
+
+
+def _distance(pair: Pair, first: str) -> tuple[bool, bool, float, float]:
+    """How far a rival is behind, to sort by: not shown to be behind comes before, then the larger p and the smaller
+    difference; last, who has no case in common.
+    """
+    mean, behind = pair.found.mean, pair.has_leader and pair.better == first
+    return mean is None, behind, -1.0 if pair.p_holm is None else -pair.p_holm, abs(mean or 0.0)
 
 
 def sentence(pair: Pair, first: str, unit: str) -> str:
@@ -138,8 +147,8 @@ def seeds_note(found: Comparison) -> str:
 def _same_note(found: Comparison) -> list[str]:
     """Said of what is compared with itself."""
     return [
-        f"{plain(a)} and {plain(b)} are one configuration: what differs between them is what a seed changes (or how long "
-        "they trained), whatever a test of these networks says."
+        f"{plain(a)} and {plain(b)} are one configuration: what differs between them is what a seed changes (or how "
+        "long they trained), whatever a test of these networks says."
         for a, b in same_methods(found.data.methods)
     ]
 

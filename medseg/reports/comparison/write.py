@@ -8,14 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from medseg import files
-from medseg.errors import DataError, Fault, UsageError
+from medseg.errors import DataError, Fault
 from medseg.metrics.catalogue import METRICS, chosen
 from medseg.reports.comparison.figures import RANKS, SCORES, VOLUMES, WINS, draw_comparison
 from medseg.reports.comparison.method_runs import Folders, Method, read_methods
 from medseg.reports.comparison.page import build_page
 from medseg.reports.comparison.paired_scores import pair_scores, shared_metrics
-from medseg.reports.comparison.published import PublishedRow, read_published
-from medseg.reports.comparison.results import MEAN, Comparison, compare_methods
+from medseg.reports.comparison.published import read_published, refuse_other_labels
+from medseg.reports.comparison.results import MEAN, compare_methods
+from medseg.reports.comparison.same_method import unlike_runs
+from medseg.reports.comparison.side_by_side import damaged
 from medseg.reports.comparison.tables import TERMINAL, terminal_lines, write_tables
 from medseg.reports.comparison.words import seeds_note
 
@@ -44,15 +46,18 @@ def write_comparison(
 
     Raises:
         UsageError: E903, fewer than two methods, one run twice, no such metric, or published rows that are none.
-        DataError: E505, E507 or E105, runs that are missing, not of the same data, or damaged.
+        DataError: E505, E507 or E105, runs that are missing, not of the same data, or damaged; E503, `out` is one of
+            the runs.
         MedsegError: E701, a file cannot be written.
     """
     out = Path(out)
     read = read_methods(methods)
+    _refuse_run(out, read)
     beside = [] if published is None else read_published(published)
     files.try_folder(out)
     found = compare_methods(pair_scores(read), _metrics(read, metrics), seed)
-    _refuse_other_labels(found, beside, published)
+    known = (MEAN, *found.data.labels) if None in found.labels else found.data.labels
+    refuse_other_labels(beside, known, published if isinstance(published, (str, Path)) else "", "these runs")
     figures = draw_comparison(found)
     for stale in _old(out):
         stale.unlink()
@@ -60,9 +65,18 @@ def write_comparison(
     for name, png in figures.items():
         files.write_bytes(out / "figures" / name, png)
     with files.atomic(out / "comparison.html") as temporary, open(temporary, "w", encoding="utf-8") as stream:
-        stream.writelines(build_page(found, beside, figures, budget_mb * 1e6))
-    note = textwrap.wrap(seeds_note(found), TERMINAL, break_long_words=False, break_on_hyphens=False)
-    return [*terminal_lines(found, beside), "", *note, "", str(out / "comparison.html")]
+        stream.writelines(build_page(found, beside, figures, budget_mb * 1e6, out))
+    notes = [note for note in (seeds_note(found), *unlike_runs(read), damaged(read)) if note]
+    wrapped = [line for note in notes for line in ("", *textwrap.wrap(note, TERMINAL, break_on_hyphens=False))]
+    return [*terminal_lines(found, beside), *wrapped, "", str(out / "comparison.html")]
+
+
+def _refuse_run(out: Path, methods: Sequence[Method]) -> None:
+    """A comparison belongs beside runs: in one of them it would mix with the run's own tables and figures."""
+    for run in (run for method in methods for run in method.runs):
+        if out.resolve().is_relative_to(run.path.resolve()):
+            what, fix = "the folder for the comparison is that of a run, or lies in it", "choose another one (--out)"
+            raise DataError(Fault("E503", what, fix, "a folder beside the runs", str(run.path), out))
 
 
 def _metrics(methods: Sequence[Method], asked: Sequence[str] | None) -> tuple[str, ...]:
@@ -78,16 +92,6 @@ def _metrics(methods: Sequence[Method], asked: Sequence[str] | None) -> tuple[st
         what = "not every run was scored by this metric" if absent else "no metric that the runs have in common"
         raise DataError(Fault("E507", what, fix, ", ".join(shared) or "dice", ", ".join(absent) or "none"))
     return names
-
-
-def _refuse_other_labels(found: Comparison, published: Sequence[PublishedRow], where: Any) -> None:
-    known = (MEAN, *found.data.labels) if None in found.labels else found.data.labels
-    for entry in published:
-        for label in entry.scores:
-            if label not in known:
-                file = where if isinstance(where, (str, Path)) else ""
-                what = f"published rows of {entry.method}: no such label in these runs"
-                raise UsageError(Fault("E903", what, "name it as the runs do", ", ".join(known), label, file))
 
 
 def _old(out: Path) -> list[Path]:

@@ -11,8 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from medseg.errors import Fault, UsageError, find
+from medseg.labels import Labels
 from medseg.workflows.bundles import config_files
 from medseg.workflows.studies.study_file import Method
+
+ON_CPU = {"device": "$torch.device('cpu')"}  # what is built to be tried takes no memory of a GPU
 
 
 @dataclass(frozen=True)
@@ -24,16 +27,18 @@ class FirstLook:
         split: a digest over which case, by content, is on which side.
         steps: a method's updates an epoch.
         configurations: a digest of each method's merged configuration.
+        labels: those that are scored; empty where the configuration names none.
     """
 
     cases: Mapping[str, int]
     split: str
     steps: Mapping[str, int]
     configurations: Mapping[str, str]
+    labels: tuple[str, ...] = ()
 
 
 def look_first(bundle: Path, data: str, methods: Sequence[Method], settings: Mapping[str, Any]) -> FirstLook:
-    """Check every key, target and reference of every method; then read the data once.
+    """Check every key, target and reference of every method and build its optimizers; then read the data once.
 
     Args:
         bundle: its folder.
@@ -41,13 +46,15 @@ def look_first(bundle: Path, data: str, methods: Sequence[Method], settings: Map
         methods: whose settings go above `settings`, which are those of all.
 
     Raises:
-        UsageError: what `refuse_unknown_keys` and `preflight` find, with the method; E903, methods with other cases.
+        UsageError: what `refuse_unknown_keys` and `preflight` find, with the method; E903, an optimizer (or its
+            network) that cannot be built, or methods with other cases.
         DataError: what is wrong with the data.
     """
     from medseg.workflows.preflight import merge, preflight, refuse_unknown_keys
 
     given = {"bundle_root": str(bundle), "dataset_dir": data}
     parsers, digests = {}, {}
+    labels: tuple[str, ...] = ()
     for method in methods:
         overrides = dict(settings) | dict(method.settings)
         files = config_files(bundle, "train", method.delta)
@@ -55,12 +62,14 @@ def look_first(bundle: Path, data: str, methods: Sequence[Method], settings: Map
             for each in (files, config_files(bundle, "evaluate", method.delta)):
                 refuse_unknown_keys(each, overrides)
                 preflight(merge(each, overrides))
+            _build_optimizers(merge(files, overrides | given | ON_CPU))
         except UsageError as error:
             raise UsageError(
                 *(replace(fault, what=f"{method.name}: {fault.what}") for fault in error.faults)
             ) from error
         digests[method.name] = _digest(merge(files, overrides).config)
         parsers[method.name] = partial(merge, files, overrides | given)
+        labels = labels or _labels(merge(config_files(bundle, "evaluate", method.delta), overrides).config)
     try:
         cases, steps = _read_data(parsers)
     except Exception as error:  # MONAI wraps ours several times
@@ -70,7 +79,37 @@ def look_first(bundle: Path, data: str, methods: Sequence[Method], settings: Map
         raise ours from error
     counts = {subset: len(items) for subset, items in cases.items()}
     contents = {subset: [[item["case"], *_contents(item)] for item in items] for subset, items in cases.items()}
-    return FirstLook(counts, _digest(contents), steps, digests)
+    return FirstLook(counts, _digest(contents), steps, digests, labels)
+
+
+def _build_optimizers(parser: Any) -> None:
+    """Build every optimizer with the network that it is of, which finds values that make no sense (a learning rate that
+    is no number) before hours of runs do.
+    """
+    from medseg.workflows.preflight import optimizers
+
+    parser.parse()
+    for identity in optimizers(parser):
+        try:
+            parser.get_parsed_content(identity)
+        except Exception as error:  # MONAI wraps it several times
+            ours = find(error)
+            if ours is not None:
+                raise ours from error
+            root: BaseException = error
+            while root.__cause__ is not None:
+                root = root.__cause__
+            reason = f"{type(root).__name__}: {' '.join(str(root).split())}"
+            fix = "check the settings that it and its network take"
+            raise UsageError(Fault("E903", f"{identity} cannot be built", fix, found=reason)) from error
+
+
+def _labels(config: Mapping[str, Any]) -> tuple[str, ...]:
+    """The foreground's; nothing where they are damaged, which reading the cases says better."""
+    try:
+        return tuple(Labels(config["labels"]).foreground)
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return ()
 
 
 def _read_data(parsers: Mapping[str, Callable[[], Any]]) -> tuple[dict[str, list[dict[str, Any]]], dict[str, int]]:

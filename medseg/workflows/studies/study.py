@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from medseg.errors import Fault, TrainingError, UsageError
+from medseg.reports.comparison.published import read_published, refuse_other_labels
+from medseg.reports.comparison.results import MEAN
 from medseg.settings import choice, number, whole_number
 from medseg.workflows.bundles import find_bundle
 from medseg.workflows.run import checked_path
@@ -62,7 +64,8 @@ def run_study(
         What to show at the end: the comparison's lines, and what each method used.
 
     Raises:
-        UsageError, DataError: what `read_study_file`, `look_first` and `StudyState` refuse, before any run.
+        UsageError, DataError: what `read_study_file`, `look_first` and `StudyState` refuse, before any run; E903,
+            published rows of labels that the bundle does not have; a first run that refuses its configuration.
         TrainingError: E803, runs that failed, each with its reason and log; the others are done and compared.
     """
     root = find_bundle(bundle).absolute()
@@ -83,10 +86,27 @@ def run_study(
 
 
 def with_budget(budget: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """A budget's settings with others above them; ``epochs`` takes the place of ``minutes``, or the other way round."""
+    """A budget's settings with others above them; ``epochs`` takes the place of ``minutes``, or the other way round.
+
+    Raises:
+        UsageError: E903, both of them, or a setting that is the study's own.
+    """
     refuse_settings("key=value", overrides, OWN)
+    refuse_two_lengths(overrides)
     replaced = any(overrides.get(name) is not None for name in LENGTHS)
     return {name: value for name, value in budget.items() if not (replaced and name in LENGTHS)} | dict(overrides)
+
+
+def refuse_two_lengths(settings: Mapping[str, Any]) -> None:
+    """Refuse ``epochs`` beside ``minutes``: minutes would win in silence.
+
+    Raises:
+        UsageError: E903.
+    """
+    given = [f"{name}={settings[name]}" for name in LENGTHS if settings.get(name) is not None]
+    if len(given) > 1:
+        what, fix = "epochs and minutes: one says how long to train", "leave one of them out"
+        raise UsageError(Fault("E903", what, fix, "one of them", " ".join(given)))
 
 
 def natural(settings: Mapping[str, Any]) -> str:
@@ -110,6 +130,7 @@ def carry_out(study: Study, say: Say) -> list[str]:
     several = "1 configuration" if len(study.methods) == 1 else f"{len(study.methods)} configurations"
     say(f"checking {several} and the data")
     look = look_first(study.bundle, str(study.data), study.methods, study.settings)
+    _refuse_published(study, look)
     runs = [Run(method, seed) for seed in range(study.seeds) for method in study.methods]
     with ended_by_signals(), locked(study.out, say) as lock:
         state = StudyState(study.out, _described(study, look))
@@ -137,6 +158,13 @@ def _check_length(settings: Mapping[str, Any]) -> None:
         whole_number("epochs", settings["epochs"])
     if settings.get("minutes") is not None:
         number("minutes", settings["minutes"], 0.0, math.inf)
+
+
+def _refuse_published(study: Study, look: FirstLook) -> None:
+    """Published rows of other labels would be refused by the comparison, when all runs are done."""
+    if study.published is not None and look.labels:
+        known = (MEAN, *look.labels) if len(look.labels) > 1 else look.labels
+        refuse_other_labels(read_published(study.published), known, study.published, "this bundle")
 
 
 def _described(study: Study, look: FirstLook) -> dict[str, Any]:

@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from medseg import files
 from medseg.errors import DataError, Fault, UsageError
 from medseg.reports.comparison.published import read_published
 from medseg.workflows.bundles import methods as deltas_of
@@ -21,7 +20,7 @@ LENGTHS = ("epochs", "minutes")
 # what a study sets itself, for every run
 OWN = ("bundle_root", "dataset_dir", "output_dir", "overwrite", "resume", "seed")
 # what all methods must share, or they would not be scored on the same cases
-SHARED = ("fold", "held_out", "labels", "layout", "split_seed")
+SHARED = ("fold", "held_out", "labels", "layout", "split_seed", "tested")
 FOLDERS = ("figures", "logs")  # beside the methods' in a study's folder
 FILE_SAFE = re.compile(r"[\w+][\w.,=+~-]*")
 
@@ -137,27 +136,11 @@ def is_folder_name(name: str) -> bool:
     return bool(FILE_SAFE.fullmatch(name)) and name not in FOLDERS and len(name) <= 120
 
 
-class _OnceEach(yaml.SafeLoader):
-    """YAML in which a key that stands there twice is an error; PyYAML takes the last one in silence."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """A mapping, each of its keys once."""
-        keys = [key.value for key, _ in node.value]
-        twice = next((key for key, _ in reversed(node.value) if keys.count(key.value) > 1), None)
-        if twice is not None:
-            raise yaml.constructor.ConstructorError(None, None, f"'{twice.value}' stands there twice", twice.start_mark)
-        return dict(super().construct_mapping(node, deep))
-
-
 def _read(path: Path) -> dict[str, Any]:
-    try:
-        content = yaml.load(path.read_text(encoding="utf-8"), _OnceEach)
-    except FileNotFoundError as error:
+    if not path.exists():
         fix = "write one (medseg's own bundles have it), or vary keys with medseg sweep"
-        raise DataError(Fault("E101", "the bundle names no study", fix, file=path)) from error
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split())
-        raise DataError(Fault("E105", f"cannot be read ({reason})", "mend it", "YAML", file=path)) from error
+        raise DataError(Fault("E101", "the bundle names no study", fix, file=path))
+    content = files.read_yaml(path)
     if not isinstance(content, dict):
         raise UsageError(_fault("the file", "methods and budgets", type(content).__name__, path))
     return content

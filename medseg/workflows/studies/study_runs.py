@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from medseg import files
+from medseg.errors import Fault, UsageError
 from medseg.reports.run_folder import read_run
 from medseg.workflows.bundles import config_files
 from medseg.workflows.run import checked_path, command_line, command_words
@@ -20,6 +22,7 @@ from medseg.workflows.studies.study_file import LENGTHS, Method
 from medseg.workflows.studies.study_state import StudyState
 
 WORKFLOWS = ("train", "evaluate")
+REFUSES = re.compile(r"^\[E9|\(exit code 2\)$")  # a reason that is the configuration's, by our code or by a command's
 Say = Callable[[str], None]
 
 
@@ -77,7 +80,11 @@ class Conductor:
     seconds: list[float] = field(default_factory=list)
 
     def conduct(self, runs: Sequence[Run]) -> dict[Run, str]:
-        """Do what is not done; the runs that failed, with the reason."""
+        """Do what is not done; the runs that failed, with the reason.
+
+        Raises:
+            UsageError: E903, the first run of the study refuses its configuration: others would, one after the other.
+        """
         failures: dict[Run, str] = {}
         epochs = self.study.settings.get("epochs")
         if self.study.equal == "updates" and epochs is not None:
@@ -93,6 +100,10 @@ class Conductor:
             if reason is None:
                 self.seconds.append(time.monotonic() - begun)
             else:
+                if REFUSES.search(reason) and not failures and not any(map(self._is_done, runs)):
+                    fix = "mend the configuration and start again: no other run was started"
+                    what = f"the first run, {run.name}, does not start: {reason}"
+                    raise UsageError(Fault("E903", what, fix, file=self.study.out / run.log))
                 failures[run] = reason
                 self.say(f"{run.name} failed: {reason}; see {self.study.out / run.log}")
         return failures

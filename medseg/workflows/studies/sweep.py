@@ -13,7 +13,7 @@ from medseg.errors import Fault, UsageError
 from medseg.settings import choice, whole_number
 from medseg.workflows.bundles import config_files, find_bundle
 from medseg.workflows.run import checked_path, parse_overrides
-from medseg.workflows.studies.study import carry_out, natural, to_stderr, with_budget
+from medseg.workflows.studies.study import carry_out, natural, refuse_two_lengths, to_stderr, with_budget
 from medseg.workflows.studies.study_file import (
     EQUAL,
     LENGTHS,
@@ -63,8 +63,7 @@ def run_sweep(
     varied = {key: given for key, given in values.items() if len(given) > 1}
     fixed = {key: given[0] for key, given in values.items() if len(given) == 1}
     refuse_settings("key=v1,v2", varied, (*OWN, *SHARED))
-    if set(varied) & set(LENGTHS) and (set(fixed) & set(LENGTHS) or len(set(varied) & set(LENGTHS)) > 1):
-        raise UsageError(Fault("E903", "epochs and minutes: one says how long to train", "leave one of them out"))
+    refuse_two_lengths(fixed | varied)
     named = chosen_budget(read_study_file(root), budget) if budget is not None else {}
     settings = with_budget({} if set(varied) & set(LENGTHS) else named, fixed)
     study = Study(

@@ -57,6 +57,46 @@ def test_two_runs_of_one_seed_are_refused(tmp_path, two):
         read_methods({"m": tmp_path / "twice", "b": two["b"]})
 
 
+@pytest.mark.parametrize(
+    ("facts", "found"),
+    [
+        ({"network": "UNETR"}, "expected network UNet as in .*r0; found network UNETR"),
+        ({"parameters": 9}, "expected parameters 8 as in .*r0; found parameters 9"),
+        (
+            {"batch_size": 4, "precision": "bf16"},
+            "expected batch size 2, precision fp32 as .*found batch size 4, precision",
+        ),
+    ],
+)
+def test_runs_of_another_method_are_no_seeds_of_this_one(tmp_path, two, facts, found):
+    given = {"parameters": 8, "batch_size": 2, "precision": "fp32"}
+    write_run(tmp_path / "m" / "r0", rows_of(dice_of(6)), 0, **given)
+    write_run(tmp_path / "m" / "r1", rows_of(dice_of(6)), 1, **given)
+    write_run(tmp_path / "m" / "r2", rows_of(dice_of(6)), 2, **given | facts)
+    with pytest.raises(DataError, match=rf"E507\] .*m/r2: the runs of m are not of one method; {found}"):
+        read_methods({"m": tmp_path / "m", "b": two["b"]})
+
+
+def test_runs_of_another_patch_size_are_no_folds_of_one_method(tmp_path, two):
+    rows = rows_of(dice_of(6))
+    for fold in range(2):
+        run = write_run(tmp_path / "m" / f"fold{fold}", [each for each in rows if int(each["case"][1:]) % 2 == fold])
+        (run / "config.yaml").write_text(f"patch_size: [32, {32 + 16 * fold}]\n")
+    with pytest.raises(
+        DataError, match=r"E507.*expected patch size \[32, 32\] as in .*fold0; found patch size \[32, 48"
+    ):
+        read_methods({"m": tmp_path / "m", "b": two["b"]})
+
+
+def test_what_a_run_did_not_record_and_its_length_are_not_held_against_it(tmp_path, two):
+    write_run(tmp_path / "m" / "r0", rows_of(dice_of(6)), 0, parameters=None, epochs=3)
+    write_run(tmp_path / "m" / "r1", rows_of(dice_of(6)), 1, parameters=8, epochs=9)
+    (tmp_path / "m" / "r1" / "config.yaml").write_text("patch_size: [")
+    write_run(tmp_path / "m" / "r2", rows_of(dice_of(6)), 2, parameters=9)
+    (tmp_path / "m" / "r2" / "record.json").unlink()
+    assert len(read_methods({"m": tmp_path / "m", "b": two["b"]})[0].seeds) == 3
+
+
 def test_one_method_or_one_run_twice_is_refused(two):
     with pytest.raises(UsageError, match=r"E903.*needs two methods.*found a"):
         read_methods({"a": two["a"]})

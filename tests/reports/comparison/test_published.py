@@ -62,6 +62,13 @@ def test_a_file_that_is_no_yaml_is_refused(tmp_path, content):
         read_published(tmp_path / "none.yaml")
 
 
+def test_a_key_that_stands_there_twice_is_refused(tmp_path):
+    path = tmp_path / "rows.yaml"
+    path.write_text("- {method: a, source: s, data: d, scores: {liver: {dice: 0.9, dice: 0.8}}}\n")
+    with pytest.raises(DataError, match=r"E105.*rows\.yaml: cannot be read \('dice' stands there twice.*line 1"):
+        read_published(path)
+
+
 @pytest.mark.parametrize("content", ["3", "text", "published: {a: 1}"])
 def test_something_else_than_a_list_is_refused(tmp_path, content):
     (tmp_path / "odd.yaml").write_text(content)

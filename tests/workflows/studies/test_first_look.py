@@ -22,6 +22,7 @@ def test_what_a_look_finds(data):
     assert found.cases == {"train": 4, "validate": 1, "test": 2}
     assert found.steps == {"a": 2, "b": 2, "c": 4}
     assert len(set(found.configurations.values())) == 3
+    assert found.labels == ("anterior", "posterior")
 
 
 def test_the_split_hangs_on_the_cases_and_on_nothing_else(data, tmp_path):
@@ -37,6 +38,20 @@ def test_every_key_is_checked_before_the_data_are_read():
         look("nowhere", Method("a"), Method("slow", None, {"learning_rat": 1}))
     with pytest.raises(UsageError, match=r"slow: .*DynUNet takes no argument 'filter'"):
         look("nowhere", Method("slow", None, {"network_def": {"_target_": "DynUNet", "filter": 3}}))
+
+
+@pytest.mark.parametrize("rate", ["abc", -1.0])
+def test_an_optimizer_that_cannot_be_built_is_named_before_the_data_are_read(rate):
+    expected = (
+        r"E903.*slow: train::optimizer cannot be built; found (TypeError|ValueError): .*(str|Invalid learning rate)"
+    )
+    with pytest.raises(UsageError, match=expected):
+        look("nowhere", Method("a"), Method("slow", "segresnet", {"learning_rate": rate}))
+
+
+def test_a_network_that_cannot_be_built_is_named_before_the_data_are_read():
+    with pytest.raises(UsageError, match=r"E903.*odd: train::optimizer cannot be built.*ValueError"):
+        look("nowhere", Method("odd", None, {"network_def::strides": [1, 2]}))
 
 
 def test_what_is_wrong_with_the_data_is_said_in_one_line(tmp_path):

@@ -1,5 +1,6 @@
 """The order of a study's runs, what is skipped, what is refused, and how it ends. Its child processes are stand-ins."""
 
+import dataclasses
 import json
 import os
 import signal
@@ -103,6 +104,30 @@ def test_lengths_that_make_no_sense_are_refused_before_anything_is_written(start
     assert not (tmp_path / "out").exists()
 
 
+def test_epochs_and_minutes_together_are_refused(start, tmp_path):
+    with pytest.raises(UsageError, match=r"E903.*one says how long to train; expected one of them; found epochs=1 min"):
+        start(overrides={"epochs": 1, "minutes": 1})
+    assert not (tmp_path / "out").exists()
+    start(overrides={"epochs": 3, "minutes": None})
+    assert calls(tmp_path, "plain/seed0")[0] == "train 3 None 0"
+
+
+def test_published_rows_of_other_labels_are_refused_before_the_first_run(start, tmp_path, monkeypatch):
+    entry = "{method: theirs, source: a paper, data: other cases, scores: {%s: {dice: 0.9}}}"
+    path, look, labels = tmp_path / "bundle" / "configs" / "study.yaml", study.look_first, ("liver", "spleen")
+    monkeypatch.setattr(study, "look_first", lambda *given: dataclasses.replace(look(*given), labels=labels))
+    before = path.read_text()
+    path.write_text(f"{before}published: [{entry % 'lever'}]\n")
+    expected = r"E903.*study\.yaml: published rows of theirs: no such label in this bundle; " \
+               "expected mean over labels, liver, spleen; found lever"  # fmt: skip
+    with pytest.raises(UsageError, match=expected):
+        start()
+    assert not (tmp_path / "out").exists()
+    for label in ("spleen", "mean over labels"):
+        path.write_text(f"{before}published: [{entry % label}]\n")
+        start()
+
+
 def test_a_study_in_the_data_or_over_a_file_is_refused(start, tmp_path):
     with pytest.raises(DataError, match=r"E503.*lies in the data"):
         start(out=tmp_path / "data" / "inside")
@@ -135,6 +160,18 @@ def test_a_run_that_fails_stops_no_other(start, tmp_path):
     lines, _ = start(seeds=2)
     assert lines[-1].count("seed") == 6 and calls(tmp_path, "plain/seed1") == ["train 2 None 1", "evaluate 2 None 1"]
     assert calls(tmp_path, "deep/seed1") == ["train 2 None 1", "evaluate 2 None 1"]  # trained before already
+
+
+@pytest.mark.parametrize("how", ["refuse in train", "refuse in train with code 2"])
+def test_a_first_run_that_refuses_its_configuration_ends_the_study(start, tmp_path, how):
+    conduct(tmp_path, plain_seed0=how)
+    with pytest.raises(UsageError, match=r"E903.*plain-seed0\.log.*plain/seed0, does not start: .*no other run was"):
+        start(seeds=2)
+    assert not (tmp_path / "out" / "wide").exists()
+    conduct(tmp_path, wide_seed0=how)
+    with pytest.raises(TrainingError, match=r"wide/seed0 failed"):
+        start(seeds=2)
+    assert len(calls(tmp_path, "deep/seed1")) == 2  # a later run may be the only one with that configuration
 
 
 def test_equal_time_gives_every_run_the_minutes(start, tmp_path):

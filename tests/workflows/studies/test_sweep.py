@@ -75,7 +75,8 @@ def test_the_length_of_training_can_be_swept(sweep, tmp_path):
      ([], "at least one"),
      (["x=1"], "at least one"), (["seed=1,2"], "seed"), (["held_out=0.1,0.2"], "held_out"),
      (["seed=1", "x=1,2"], "seed"),
-     (["epochs=1,2", "minutes=3"], "leave one of them out"), (["epochs=1,2", "minutes=3,4"], "leave one of them out")],
+     (["epochs=1,2", "minutes=3"], "leave one of them out"), (["epochs=1,2", "minutes=3,4"], "leave one of them out"),
+     (["epochs=1", "minutes=3", "x=1,2"], "leave one of them out")],
 )  # fmt: skip
 def test_words_that_are_no_grid_are_refused(sweep, tmp_path, words, named):
     with pytest.raises(UsageError, match=named):
