@@ -62,3 +62,24 @@ def write_slices(folder, case, seed=0, labels=LABELS):
         image, levels, {"reference": mask, "prediction": prediction}, names, (1.0, 1.0, 2.5), shape=image.shape
     )
     return write_stack(folder / "previews" / f"{case}.npz", stack)
+
+
+def study(tmp_path, dice, seeds=None, **more):
+    """Methods to their folders; `dice` is a name to Dice (cases, labels), or to one such a seed."""
+    folders = {}
+    for place, (name, tables) in enumerate(dice.items()):
+        folders[name] = tmp_path / f"m{place}"
+        for seed, table in enumerate(tables if seeds else [tables]):
+            where = folders[name] / f"seed{seed}" if seeds else folders[name]
+            write_run(where, rows_of(table, **more), seed)
+    return folders
+
+
+def results(folders, metrics=None):
+    """The comparison of methods in folders, by some metrics or by all that they share."""
+    from medseg.reports.comparison.method_runs import read_methods
+    from medseg.reports.comparison.paired_scores import pair_scores, shared_metrics
+    from medseg.reports.comparison.results import compare_methods
+
+    methods = read_methods(folders)
+    return compare_methods(pair_scores(methods), metrics or shared_metrics(methods))

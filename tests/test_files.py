@@ -75,6 +75,22 @@ def test_json_keeps_its_order_and_refuses_nan(tmp_path):
     assert json.loads(path.read_text())["b"] == 1
 
 
+def test_a_csv_is_extended_whole_or_not_at_all(tmp_path, monkeypatch):
+    path = files.extend_csv(tmp_path / "a.csv", [{"n": 1, "name": "=1"}], ["n", "name"])
+    files.extend_csv(path, [{"n": 2, "name": "b"}, {"n": 3}], ["n", "name"])
+    before = path.read_text()
+    assert before == "n,name\n1,'=1\n2,b\n3,\n"
+
+    def fail(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(MedsegError, match="E701"):
+        files.extend_csv(path, [{"n": 4, "name": "d"}], ["n", "name"])
+    assert path.read_text() == before
+    assert names(tmp_path) == ["a.csv"]
+
+
 def test_csv_leaves_numbers_in_text_as_they_are(tmp_path):
     assert files.write_csv(tmp_path / "a.csv", [{"age": "-5", "x": "+1e3"}]).read_text() == "age,x\n-5,+1e3\n"
 

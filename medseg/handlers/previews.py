@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +17,9 @@ from medseg import files
 from medseg.labels import Labels
 from medseg.volumes import read_volume
 from medseg.volumes.overlay import draw_case
-from medseg.volumes.stack import make_stack, write_stack
+from medseg.volumes.stack import COARSE, FINE, Detail, make_stack, write_stack
+
+FEW_CASES = 12  # a page has room for more of their slices
 
 logger = logging.getLogger(__name__)
 
@@ -24,8 +27,9 @@ logger = logging.getLogger(__name__)
 class Previews:
     """Write ``<output_dir>/previews/<case>.png`` and ``.npz`` for the cases that an evaluator sees.
 
-    The one is a picture, the other the slices that pages scroll through (`medseg.volumes.stack`); a case that cannot be
-    shown so (it has more than 255 labels) has the picture alone, and the log says why.
+    The one is a picture, the other the slices that pages scroll through (`medseg.volumes.stack`): of large volumes they
+    are reduced, less so where all of at most 12 cases are drawn. A case that cannot be shown so (it has more than 255
+    labels) has the picture alone, and the log says why.
 
     Args:
         labels: names and colours.
@@ -56,15 +60,17 @@ class Previews:
         """Draw the cases of this iteration."""
         for item, output in zip(engine.state.batch, engine.state.output, strict=True):
             if self.limit is None or self.drawn < self.limit:
-                self._draw(item["case"], output[CommonKeys.PRED], output.get(CommonKeys.LABEL))
+                few = self.limit is None and engine.state.epoch_length <= FEW_CASES
+                self._draw(item, output, FINE if few else COARSE)
                 self.drawn += 1
 
-    def _draw(self, case: str, prediction: torch.Tensor, reference: torch.Tensor | None) -> None:
+    def _draw(self, item: Mapping[str, Any], output: Mapping[str, Any], detail: Detail) -> None:
+        case, prediction, reference = item["case"], output[CommonKeys.PRED], output.get(CommonKeys.LABEL)
         image = read_volume(prediction.meta["filename_or_obj"])
         masks = {"reference": None if reference is None else _map(reference), "prediction": _map(prediction)}
         files.write_bytes(self.folder / f"{case}.png", draw_case(image, masks, self.labels, title=case))
         try:
-            stack = make_stack(image, masks, self.labels)
+            stack = make_stack(image, masks, self.labels, detail, item.get("modality", ""))
         except ValueError as error:  # an evaluation goes on without
             logger.warning("no slices of case %s for the report: %s", case, error)
             return

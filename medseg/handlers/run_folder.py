@@ -24,13 +24,16 @@ from monai.utils import CommonKeys
 import medseg
 from medseg import files
 from medseg.errors import DataError, Fault, TrainingError, UsageError
+from medseg.handlers import iteration_log
 from medseg.handlers.unwrapped import unwrapped
 from medseg.settings import switch
 from medseg.volumes import digest
 
 CONTENTS = ("bundle", "checkpoints", "figures", "predictions", "previews", "baselines.csv", "cases.csv", "config.yaml",
-            "confusion.csv", "curves.csv", "log.csv", "record.json", "report.html", "split.json")  # fmt: skip
-FIRST = {"config.yaml", "log.csv", "previews", "record.json", "split.json"}  # what a run writes before a checkpoint
+            "confusion.csv", "curves.csv", iteration_log.NAME, "log.csv", "record.json", "report.html",
+            "split.json")  # fmt: skip
+# what a run writes before a checkpoint
+FIRST = {"config.yaml", iteration_log.NAME, "log.csv", "previews", "record.json", "split.json"}
 DECIDE = ("seed", "batch_size", "precision", "steps_an_epoch", "data_fingerprint", "network", "parameters")
 ROUND = ("device", "threads", "versions")  # what changes the last digits of a result
 
@@ -38,11 +41,11 @@ logger = logging.getLogger(__name__)
 
 
 class RunFolder:
-    """Write ``config.yaml``, ``split.json``, ``record.json`` and ``log.csv`` of a training run.
+    """Write ``config.yaml``, ``split.json``, ``record.json``, ``log.csv`` and ``iterations.csv`` of a training run.
 
     Nothing is written before training starts, so that a refused run leaves nothing behind. With `resume` the run that
-    the folder holds goes on: its data and settings must be the same, and rows of the log that are newer than its
-    checkpoint go.
+    the folder holds goes on: its data and settings must be the same, and rows that are newer than its checkpoint go.
+    ``log.csv`` has a row an epoch, ``iterations.csv`` one an iteration: epoch, loss, and the learning rate it took.
 
     Args:
         output_dir: the run folder; it must not hold a run already, unless `overwrite` (which removes that run).
@@ -75,7 +78,8 @@ class RunFolder:
         self.settings = dict(settings or {})
         self.bundle_root = bundle_root
         self.rows: list[dict[str, Any]] = []
-        self.losses: list[float] = []
+        self.losses: list[float] = []  # of the iterations of this epoch, like their learning rates
+        self.rates: list[float] = []
         self.validated: dict[str, float] = {}
         self.begun = 0.0
 
@@ -84,6 +88,7 @@ class RunFolder:
         engine.parts["log"] = self
         engine.add_event_handler(Events.STARTED, self._start)
         engine.add_event_handler(Events.EPOCH_STARTED, self._begin_epoch)
+        engine.add_event_handler(Events.ITERATION_STARTED, self._add_rate)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._add_loss)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._add_row)
         engine.add_event_handler(Events.COMPLETED, self._finish)
@@ -154,6 +159,9 @@ class RunFolder:
     def _begin_epoch(self, engine: Engine) -> None:
         self.begun = time.monotonic()
 
+    def _add_rate(self, engine: Engine) -> None:  # before schedulers take their step
+        self.rates.append(float(engine.optimizer.param_groups[0]["lr"]))
+
     def _add_loss(self, engine: Engine) -> None:
         self.losses.append(float(engine.state.output[0][CommonKeys.LOSS]))
 
@@ -166,7 +174,8 @@ class RunFolder:
                "loss": math.fsum(self.losses) / len(self.losses), "learning_rate": rates[0],
                "seconds": round(time.monotonic() - self.begun, 3)}  # fmt: skip
         self.rows.append(row | self.validated)
-        self.losses, self.validated = [], {}
+        iteration_log.add_epoch(self.folder, engine.state.epoch, engine.state.iteration, self.losses, self.rates)
+        self.losses, self.rates, self.validated = [], [], {}
         self._write_log()
 
     def _write_log(self) -> None:
@@ -174,12 +183,14 @@ class RunFolder:
         files.write_csv(self.folder / "log.csv", self.rows, columns)
 
     def state_dict(self) -> dict[str, Any]:
-        """The rows so far and the losses of an epoch that is not complete."""
-        return {"rows": [dict(row) for row in self.rows], "losses": list(self.losses)}
+        """The rows of epochs so far, and the losses and rates of one that is not complete."""
+        return {"rows": [dict(row) for row in self.rows], "losses": list(self.losses), "rates": list(self.rates)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from these rows and losses; newer rows are dropped."""
+        """Go on from these rows, losses and rates; newer rows are dropped."""
         self.rows, self.losses = [dict(row) for row in state["rows"]], list(state["losses"])
+        self.rates = list(state.get("rates") or [math.nan] * len(self.losses))  # none in older checkpoints
+        iteration_log.drop_newer(self.folder, self.rows[-1]["iteration"] if self.rows else 0)
         if self.rows:
             self._write_log()
         else:

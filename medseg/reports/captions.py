@@ -19,7 +19,7 @@ _OTHERS = {
     ROC: ("scores", "ROC curves: sensitivity over false positive rate at every threshold, all cases together"),
     PRECISION_RECALL: ("scores", "Precision over recall at every threshold, all cases together"),
     CALIBRATION: ("scores", "Calibration: how often the label is there, over the probability given for it"),
-    LOSS: ("training", "Training loss and learning rate over epochs and iterations"),
+    LOSS: ("training", "Training loss and learning rate over iterations and epochs"),
     VALIDATION: ("training", "Validation Dice over epochs"),
     f"{VALIDATION_OF}overlaps.png": ("training", "Further validation scores from 0 to 1 over epochs"),
     f"{VALIDATION_OF}distances.png": ("training", "Validation distances over epochs"),

@@ -2,51 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from medseg.metrics.summary import case_means
 from medseg.reports.captions import BEST, SLICES, WORST
 from medseg.reports.case_panels import draw_panels, fullest_slice, slice_panel, slices_through
 from medseg.reports.metric_text import figure
-from medseg.volumes.stack import Stack, read_stack
+from medseg.volumes.stack import Stack
 
 K = 4  # worst and best cases; fewer where a case would be both
 MOST_SLICES, IN_A_ROW = 20, 4
 SHOWN = ("image", "reference", "prediction")
 
 
-def draw_case_figures(rows: Sequence[Mapping[str, Any]], stacks: Mapping[str, Path]) -> dict[str, bytes]:
-    """The figures by file name, of cases that have a Dice; none where none of them has a stack.
+def draw_case_figures(
+    rows: Sequence[Mapping[str, Any]], cases: Collection[str], read: Callable[[str], Stack | None]
+) -> dict[str, bytes]:
+    """The figures by file name, of cases that have a Dice; none where none of those that they show has a stack.
 
-    A case without a stack keeps its rank and its row, with nothing in it.
+    A case without a stack, or with a damaged one, keeps its rank and its row, with nothing in it.
 
     Args:
         rows: of ``cases.csv``.
-        stacks: case to its file, as `medseg.volumes.stack.write_stack` wrote it.
-
-    Raises:
-        DataError: E105, a damaged stack.
+        cases: those that have a stack.
+        read: a case's; None where it is damaged.
     """
     dice = {case: mean for case, mean in case_means(rows).items() if mean is not None}
     ordered = sorted(dice, key=lambda case: (dice[case], case))
-    if stacks.keys().isdisjoint(ordered):
+    if not ordered:
         return {}
     drawn: dict[str, bytes] = {}
     each = min(K, max(1, len(ordered) // 2))
+    middles = {"worst": ordered[0], "median": ordered[(len(ordered) - 1) // 2], "best": ordered[-1]}
+    shown = dict.fromkeys([*ordered[:each], *ordered[-each:], *middles.values()])
+    stacks = {case: stack for case in shown if case in cases and (stack := read(case)) is not None}
+    if not stacks:
+        return {}
     for name, chosen in ((WORST, ordered[:each]), (BEST, ordered[::-1][:each])):
         if name == WORST or len(ordered) > 1:
             rank = name.partition("_")[0]
             drawn[name] = draw_panels([
-                _compared(f"{rank} {place}: {case}", dice[case], read_stack(stacks[case]) if case in stacks else None)
+                _compared(f"{rank} {place}: {case}", dice[case], stacks.get(case))
                 for place, case in enumerate(chosen, start=1)
             ])  # fmt: skip
-    middles = {"worst": ordered[0], "median": ordered[(len(ordered) - 1) // 2], "best": ordered[-1]}
     seen = set()
     for rank, case in middles.items():
         if case in stacks and case not in seen:
-            drawn[SLICES[rank]] = draw_panels(_slices(f"{rank}: {case}", dice[case], read_stack(stacks[case])))
+            drawn[SLICES[rank]] = draw_panels(_slices(f"{rank}: {case}", dice[case], stacks[case]))
             seen.add(case)
     return drawn
 

@@ -9,16 +9,21 @@ from medseg.metrics.catalogue import METRICS
 from medseg.metrics.summary import case_means, number, unit, value
 from medseg.reports import markup
 from medseg.reports.case_pictures import CasePictures, take_pictures
+from medseg.reports.damage import damage_note
 from medseg.reports.metric_text import figure
 from medseg.reports.run_folder import RunFolder
 
 OPEN_CASES = 3  # the worst ones are unfolded
 FRAME_BYTES = 150  # of HTML around a case
-CONTOURS = "The prediction is solid, the reference dashed and lighter; drag on a grey picture to change its window."
+CONTOURS = (
+    "The prediction is solid, the reference dashed and lighter; drag on a grey picture to change its window. "
+    "Intensities are kept in 256 steps."
+)
 NO_SCRIPT = "<noscript>Slices need scripts, which are off here; <code>previews</code> holds pictures.</noscript>"
 SLICES = (
-    "Scroll over a plane for its other slices, or use its slider, or the arrow, page, home and end keys; click to move "
-    "the other planes there. Letters at the edges say which side of the patient is which."
+    "Scroll over a plane for its other slices (on a touch screen swipe sideways over it), or use its slider, or the "
+    "arrow, page, home and end keys; click to move the other planes there. Letters at the edges say which side of the "
+    "patient is which."
 )
 SHOWN = ("dice", "hd95", "assd", "nsd", "reference_ml", "prediction_ml")  # of a case, where they are known
 SHORT = {"reference_ml": "ref. ml", "prediction_ml": "pred. ml"}
@@ -80,6 +85,8 @@ def _note(cases: int, run: RunFolder, pictures: CasePictures) -> str:
         )
     if known < cases and "previews" not in run.missing:
         sentences.append(f"{markup.count(cases - known, 'case')} without a picture in <code>previews</code>.")
+    damaged = damage_note([("", run)])
+    sentences += [f"<strong>{markup.text(damaged)}</strong>"] if damaged else []
     return f'<p class="note">{" ".join(sentences)}</p>'
 
 

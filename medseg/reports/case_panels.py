@@ -30,7 +30,8 @@ from medseg.volumes.stack import Stack, coarsest_axis
 Place = tuple[int, int]
 
 PANEL_PIXELS = 200  # the longer side of a panel
-GAP, HEAD, TEXT = 4, 22, 14  # pixels
+GAP, HEAD, TEXT = 4, 24, 16  # pixels
+THIN = 1 / 8  # of its length is the width of a plane in which nothing is seen
 LONGEST_TITLE = 60
 INK, MUTED, PAPER, EMPTY, WHITE = (29, 35, 41), (98, 108, 118), (255, 255, 255), (232, 234, 237), (255, 255, 255)
 
@@ -44,12 +45,14 @@ class Panel:
         labels: what its colours stand for.
         note: a few letters in its lower left corner.
         plane: whose letters stand at its edges.
+        below: a few words under it.
     """
 
     pixels: Pixels
     labels: Labels
     note: str = ""
     plane: Plane = PICTURE
+    below: str = ""
 
 
 def fullest_slice(stack: Stack, masks: Sequence[str] = ("reference", "prediction")) -> Place:
@@ -59,6 +62,32 @@ def fullest_slice(stack: Stack, masks: Sequence[str] = ("reference", "prediction
     """
     axis = _axis(stack)
     return axis, fullest_slices([stack.masks.get(name) for name in masks], stack.image.shape[:3])[axis]
+
+
+def planes_through(stack: Stack, masks: Sequence[str] = ("reference", "prediction")) -> list[tuple[str, Place]]:
+    """Axial, coronal and sagittal, each through its fullest slice; the plane of `fullest_slice` alone for pictures and
+    where others would show a thin strip."""
+    main = fullest_slice(stack, masks)
+    if stack.unit == "px":
+        return [("", main)]
+    index = fullest_slices([stack.masks.get(name) for name in masks], stack.image.shape[:3])
+    found = []
+    for plane in PLANES:
+        short, long = sorted(_sides_mm(stack, plane.axis))
+        if plane.axis == main[0] or short > THIN * long:
+            found.append((plane.name, (plane.axis, index[plane.axis])))
+    return found
+
+
+def longest_side_mm(stack: Stack) -> float:
+    """The longest side of a case."""
+    return max(max(_sides_mm(stack, axis)) for axis in range(3))
+
+
+def _sides_mm(stack: Stack, axis: int) -> list[float]:
+    """Width and height of the slices across an axis."""
+    shape, spacing_mm = stack.image.shape[:3], stack.spacing_mm
+    return [n * length for other, (n, length) in enumerate(zip(shape, spacing_mm, strict=True)) if other != axis]
 
 
 def slices_through(stack: Stack, most: int, masks: Sequence[str] = ("reference", "prediction")) -> list[Place]:
@@ -81,6 +110,7 @@ def slice_panel(
     outlined: str | None = None,
     note: str = "",
     window: tuple[float, float] | None = None,
+    extent_mm: float | None = None,
 ) -> Panel:
     """A slice with one mask filled thinly and one outlined (both may be the same; one that is not there is not drawn).
 
@@ -94,15 +124,14 @@ def slice_panel(
         filled, outlined: names of its masks.
         note: for the panel's corner.
         window: the intensities that are black and white, where they are not those percentiles.
+        extent_mm: the length that fills a panel; None for the longer side of this slice.
     """
     axis, index = place
     codes = [stack.image] if stack.image.ndim == 3 else list(np.moveaxis(stack.image, -1, 0))
     channels = [_intensities(stack, _seen(stack, each, axis, index)) for each in codes]
     low, high = window or _window(stack)
-    sides = [length for other, length in enumerate(stack.spacing_mm) if other != axis]
-    shape = [n for other, n in enumerate(stack.image.shape[:3]) if other != axis]
-    scale = PANEL_PIXELS / max(n * side for n, side in zip(shape, sides, strict=True))
-    width, height = (max(1, round(n * side * scale)) for n, side in zip(shape, sides, strict=True))
+    sides_mm = _sides_mm(stack, axis)
+    width, height = (max(1, round(side * PANEL_PIXELS / (extent_mm or max(sides_mm)))) for side in sides_mm)
     pixels = slice_pixels(channels, low, high, (width, height))
     for name, parts in ((filled, {"outline": filled == outlined}), (outlined, {"fill": False})):
         if name in stack.masks:
@@ -127,17 +156,20 @@ def draw_panels(rows: Sequence[tuple[str, Sequence[tuple[str, Panel | None]]]]) 
     width = max(1, columns) * (PANEL_PIXELS + GAP) - GAP
     heads = [HEAD * bool(title) + HEAD * any(name for name, _ in panels) for title, panels in rows]
     sizes = [max((p.pixels.shape[0] for _, p in panels if p), default=PANEL_PIXELS // 2) for _, panels in rows]
+    feet = [HEAD * any(panel.below for _, panel in panels if panel) for _, panels in rows]
     legend, below, colours = _legend(rows, width)
-    canvas = Image.new("RGB", (width, sum(heads) + sum(sizes) + 2 * GAP * len(rows) + below), PAPER)
+    canvas = Image.new("RGB", (width, sum(heads) + sum(sizes) + sum(feet) + 2 * GAP * len(rows) + below), PAPER)
     draw, y = ImageDraw.Draw(canvas), 0
-    for (title, panels), head, size in zip(rows, heads, sizes, strict=True):
+    for (title, panels), head, size, foot in zip(rows, heads, sizes, feet, strict=True):
         if title:
             draw.text((0, y + 3), _fitting(title, width, TEXT + 1), INK, font(TEXT + 1))
         for column, (name, panel) in enumerate(panels):
             left = column * (PANEL_PIXELS + GAP)
             draw.text((left, y + head - HEAD + 4), _fitting(name, PANEL_PIXELS), MUTED, font(TEXT))
             _paste(canvas, draw, panel, (left, y + head, size))
-        y += head + size + 2 * GAP
+            if panel and panel.below:
+                draw.text((left, y + head + size + 3), _fitting(panel.below, PANEL_PIXELS), MUTED, font(TEXT))
+        y += head + size + foot + 2 * GAP
     for place, text, x, line in legend:
         middle = y + line * LINE + LINE // 2
         draw.rectangle((x, middle - 6, x + 12, middle + 6), colours[place])

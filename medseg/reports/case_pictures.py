@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import prod
 
 from medseg.reports import markup
+from medseg.reports.damage import read_slices
 from medseg.reports.run_folder import RunFolder
 from medseg.reports.viewer import QUALITIES, draw_viewer
-from medseg.volumes.stack import read_stack
+from medseg.volumes.stack import Stack
 
 POSTERS = 0.15  # of the budget, for what is shown where scripts do not run
 MOST_KINDS = 3  # of reductions that are listed
+KEPT = "Evaluation kept the slices of large images reduced"
+AVERAGED = "To keep the page small, voxels were averaged"
 
 
 @dataclass
@@ -25,7 +28,8 @@ class CasePictures:
         viewers: cases that have a viewer.
         wide: those whose viewer has several planes.
         known: for how many cases the run folder holds one.
-        reduced: sentences on what was reduced to stay inside the budget.
+        reduced: sentences on what is not as in the images: slices that evaluation kept reduced, those that were reduced
+            to stay inside the budget, and intensities that are compressed.
     """
 
     html: dict[str, str] = field(default_factory=dict)
@@ -46,33 +50,37 @@ def take_pictures(run: RunFolder, names: Sequence[str], labels: Sequence[str], b
         names: cases, in the order of their importance; a case may occur twice.
         labels: names in the order of their colours.
         budget_bytes: what the pictures may take in the page, encoded.
-
-    Raises:
-        DataError: E105, a file of slices is damaged.
     """
     times = Counter(name for name in names if name in run.stacks or name in run.previews)
     posters = [name for name in times if name in run.stacks and name in run.previews]
-    taken, reduced = CasePictures(known=len(times)), Counter[str]()
+    taken, kept, reduced, compressed = CasePictures(), Counter[str](), Counter[str](), 0
     left, ratio = budget_bytes * (1 - POSTERS if posters else 1), 0.0
     for number, (name, occurs) in enumerate(times.items()):
-        if name in run.stacks:
+        stack = _read(run, name)
+        if stack is not None:
             share = left / (len(times) - number) / occurs
-            viewer = draw_viewer(read_stack(run.stacks[name]), name, labels, share, ratio)
+            viewer = draw_viewer(stack, name, labels, share, ratio)
             html = viewer.html
             ratio = len(html) / prod(viewer.size) if viewer.quality == QUALITIES[-1] else ratio
-        else:
+        elif name in run.previews:
             html = _preview(run, name)
+        else:
+            continue
         if len(html) * occurs > left:
             break
         left -= len(html) * occurs
         taken.html[name] = html
-        if name in run.stacks:
+        if stack is not None:
             taken.viewers.add(name)
             taken.wide |= {name} if viewer.wide else set()
+            kept[_kept(stack)] += 1
             reduced[viewer.reduced] += 1
-    taken.reduced = _in_words(reduced)
+            compressed += viewer.quality is not None
+    taken.reduced = [*_in_words(KEPT, kept), *_in_words(AVERAGED, reduced)]
+    taken.reduced += _compressed(compressed, len(taken.viewers))
+    taken.known = sum(name in run.stacks or name in run.previews for name in times)
     left += budget_bytes * POSTERS if posters else 0
-    for name in posters:
+    for name in (each for each in posters if each in run.stacks):
         picture = f"<noscript>{_preview(run, name)}</noscript>"
         left -= len(picture) * times[name]
         if left < 0 or name not in taken.html:
@@ -85,13 +93,35 @@ def _preview(run: RunFolder, name: str) -> str:
     return markup.picture(run.previews[name].read_bytes(), f"{name}: image, reference and prediction")
 
 
-def _in_words(reduced: Counter[str]) -> list[str]:
-    """What was done to how many cases."""
-    kinds = [(words, n) for words, n in reduced.most_common() if words]
+def _read(run: RunFolder, name: str) -> Stack | None:
+    """The slices of a case; what older ones do not say of their modality, the run's record may."""
+    stack = read_slices(run, name)
+    if stack is None or stack.modality:
+        return stack
+    return replace(stack, modality=str(run.record.get("modality") or ""))
+
+
+def _kept(stack: Stack) -> str:
+    """How much of its image the stack holds, in words; nothing where it is all."""
+    if stack.size == stack.shape:
+        return ""
+    return " of ".join(f" {markup.TIMES} ".join(map(str, size)) for size in (stack.size, stack.shape)) + " voxels"
+
+
+def _in_words(what: str, found: Counter[str]) -> list[str]:
+    """What was done to how many cases, and with what outcome."""
+    kinds = [(words, n) for words, n in found.most_common() if words]
     if not kinds:
         return []
     total = sum(n for _, n in kinds)
     listed = "; ".join(f"{n:,} with {words}" for words, n in kinds[:MOST_KINDS])
     more = "; others with other sizes, which stand below them" if len(kinds) > MOST_KINDS else ""
-    of = f"{total:,} of {markup.count(sum(reduced.values()), 'case')}"
-    return [f"To keep the page small, voxels were averaged in {of}: {listed}{more}."]
+    return [f"{what} in {_of(total, sum(found.values()))}: {listed}{more}."]
+
+
+def _compressed(n: int, total: int) -> list[str]:
+    return [f"To keep the page small, intensities are not exact (JPEG) in {_of(n, total)}."] if n else []
+
+
+def _of(n: int, total: int) -> str:
+    return f"{n:,} of {markup.count(total, 'case')}"

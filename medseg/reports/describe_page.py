@@ -29,6 +29,12 @@ IN_A_ROW = 4
 MOST_CHANNELS = 3  # of a picture in colours; of other images the first channel is drawn
 TASK = ("description", "data_source", "data_type", "image_classes", "label_classes", "intended_use")
 
+SHOWN = (
+    "Random ones show the first of a few draws that changes it. Below each picture stand the lowest and the highest "
+    "intensity of the volume; grey values span most of them, so that scaling alone changes these numbers and not the "
+    "picture. From the first random transform on grey values mean the same in all pictures."
+)
+
 Window = tuple[float, float]
 
 
@@ -53,25 +59,25 @@ def _page(description: Description, figures: Mapping[str, bytes]) -> str:
         (BATCHES, figures[BATCHES], "Patches as the network sees them"),
         (SCHEDULE, figures.get(SCHEDULE, b""), "Learning rate over steps"))}  # fmt: skip
     body = [
-        _header(name, description),
+        _header(name, description) + markup.SWIPE,
         "<h2>Task</h2>",
         markup.pairs(_task(description)),
         "<h2>Transforms</h2>",
         f'<p class="note">The case {markup.text(description.case)} after each transform of training, in the slice with '
-        "most label. Random ones show the first of a few draws that changes it.</p>",
-        f"<figure>{shown[WORKFLOW]}</figure>",
+        f"most label. {SHOWN}</p>",
+        markup.wide_figure(shown[WORKFLOW]),
         _steps_table(description.steps),
         "<h2>Augmented batches</h2>",
         f'<p class="note">The first {len(description.patches)} patches that training would take, '
         f"{description.batch_size} a batch.</p>",
-        f"<figure>{shown[BATCHES]}</figure>",
+        markup.wide_figure(shown[BATCHES]),
         "<h2>Network</h2>",
         *_network(description),
         "<h2>Inference time</h2>",
         *_times(description),
         "<h2>Training</h2>",
         markup.pairs((key, said) for key, said in description.words.items()),
-        f"<figure>{shown[SCHEDULE]}</figure>" if SCHEDULE in figures else "",
+        f'<div class="figures"><figure>{shown[SCHEDULE]}</figure></div>' if SCHEDULE in figures else "",
     ]
     return markup.page(f"{name}: description", CSS, "\n".join(body))
 
@@ -141,7 +147,8 @@ def _times(description: Description) -> list[str]:
 
 
 def _draw_workflow(steps: Sequence[Step], labels: Labels) -> bytes:
-    """A panel a step; random ones share the window of what they were given, so that they can be compared."""
+    """A panel a step, with its range of intensities below: each has a window of its own, and the steps from the first
+    random one on share that of what it was given, so that they can be compared."""
     panels, window, is_drawn = [], None, False
     for number, step in enumerate(steps, start=1):
         is_drawn = is_drawn or step.is_random
@@ -150,7 +157,8 @@ def _draw_workflow(steps: Sequence[Step], labels: Labels) -> bytes:
         hidden = [later.label for later in steps[number:] if step.label is None and later.label is not None]
         where = hidden[0] if hidden and hidden[0].shape == step.image.shape[1:] else step.label
         panel = _panel(step.image, where, step.grid, labels, window, note, step.label is not None)
-        panels.append((f"{number} {step.name}", panel))
+        low, high = _range(step.image)
+        panels.append((f"{number} {step.name}", replace(panel, below=f"{_intensity(low)} to {_intensity(high)}")))
     return draw_panels(_in_rows(panels))
 
 

@@ -57,18 +57,23 @@ def draw_scores(rows: Sequence[Row], labels: Sequence[str], metric: str, title: 
 
 def _draw_distribution(axes: Axes, place: int, colour: Any, rows: Sequence[Row], metric: str) -> None:
     found = [(v, row.get("empties") in ("missed", "invented")) for row in rows if (v := value(row, metric)) is not None]
-    line = {"color": INK, "linewidth": 1.1}
+    line, beside = {"color": INK, "linewidth": 1.1}, jitter(len(found))
     axes.boxplot(
         [v for v, _ in found], positions=[place], orientation="horizontal", widths=0.55, showfliers=False,
         patch_artist=True, boxprops={"facecolor": (*colour, 0.18), "edgecolor": INK, "linewidth": 1.1},
         medianprops={**line, "linewidth": 2}, whiskerprops=line, capprops=line, manage_ticks=False,
     )  # fmt: skip
     for one_empty, marker in ((False, "o"), (True, "x")):
-        dots = [(v, place + 0.4 * ((i * GOLDEN_RATIO) % 1 - 0.5)) for i, (v, e) in enumerate(found) if e is one_empty]
+        dots = [(v, place + beside[i]) for i, (v, e) in enumerate(found) if e is one_empty]
         if dots:
             across, down = zip(*dots, strict=True)
             edge: dict[str, Any] = {"linewidths": 1.5} if one_empty else {"edgecolors": "white", "linewidths": 0.4}
             axes.scatter(across, down, s=22, marker=marker, color=[colour], zorder=3, **edge)
+
+
+def jitter(n: int, width: float = 0.4) -> list[float]:
+    """So many places around a line, spread evenly over a width and always alike, so that equal values stay apart."""
+    return [width * ((i * GOLDEN_RATIO) % 1 - 0.5) for i in range(n)]
 
 
 def scale_distances(axes: Axes, distances: Sequence[float]) -> None:

@@ -11,6 +11,8 @@ from typing import Any
 from medseg.labels import PALETTE
 
 TIMES = "\u00d7"  # the multiplication sign
+LEAST_PIXELS = 640  # of a picture with many parts
+SWIPE = '<p class="note narrow">Tables and figures wider than the window move when you swipe them sideways.</p>'
 CONTENT_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 
 
@@ -50,6 +52,12 @@ def picture(png: bytes, alternative: str) -> str:
     return f'<img src="data:image/png;base64,{data}" width="{width}" height="{height}" alt="{text(alternative)}">'
 
 
+def wide_figure(picture: str, caption: str = "", least: int = LEAST_PIXELS) -> str:
+    """A picture that moves sideways where there is too little room to see anything in it; its caption does not."""
+    below = f'<figcaption class="note">{text(caption)}</figcaption>' if caption else ""
+    return f'<figure><div class="wide"><div style="min-width:{least}px">{picture}</div></div>{below}</figure>'
+
+
 def table(head: Sequence[str], rows: Iterable[str]) -> str:
     """A table with ready-made rows, which scrolls sideways where the window is narrow."""
     names = "".join(f'<th scope="col">{text(name)}</th>' for name in head)
@@ -66,7 +74,17 @@ def row(name: str | None, cells: Iterable[str], strong: int | None = None) -> st
 def label_row(index: int, name: str, note: str, columns: int) -> str:
     """A row that heads the rows of one label: its colour, its name and a note."""
     shown = f'<i class="swatch" style="{tint(index)}"></i>{text(name)}<span>{text(note)}</span>'
-    return f'<tr class="label"><th colspan="{columns}" scope="rowgroup">{shown}</th></tr>'
+    return head_row(shown, columns)
+
+
+def head_row(shown: str, columns: int) -> str:
+    """A row that heads others, of ready-made HTML; it stays in sight where the table moves sideways."""
+    return f'<tr class="label"><th colspan="{columns}" scope="rowgroup"><div class="stay">{shown}</div></th></tr>'
+
+
+def note_row(note: str, columns: int) -> str:
+    """A row of text over all columns, which stays in sight as well."""
+    return f'<tr><td class="muted" colspan="{columns}"><div class="stay">{text(note)}</div></td></tr>'
 
 
 def pairs(items: Iterable[tuple[str, Any]]) -> str:

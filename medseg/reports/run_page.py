@@ -11,7 +11,7 @@ from medseg.metrics.bootstrap import by_patient, mean_interval
 from medseg.metrics.catalogue import POLICY
 from medseg.metrics.summary import EMPTIES, deviation, metrics_in, number, patient, unit
 from medseg.reports import markup
-from medseg.reports.captions import BY_LABEL, VALIDATION, captions
+from medseg.reports.captions import BEST, BY_LABEL, VALIDATION, WORST, captions
 from medseg.reports.case_list import ScoredCase, draw_cases, worst_first
 from medseg.reports.metric_text import NOTHING, figure, interval
 from medseg.reports.run_folder import RunFolder, flatten, leading_rows
@@ -25,10 +25,12 @@ STATISTICS = (
     "is that of the mean, from resampling patients."
 )
 REPRODUCE = "Install the versions above, take the data set with the recorded fingerprint, and run this configuration:"
-SHOWN = ("dice", "iou", "hd95", "assd", "nsd", "sensitivity", "precision")  # where they were scored
+SHOWN = ("dice", "iou", "hd95", "assd", "nsd", "sensitivity", "precision", "specificity", "accuracy", "roc_auc",
+         "pr_auc")  # where they were scored  # fmt: skip
 HEAD = ("", "n", "mean", "95 % interval", "sd", "median", "quartiles", "min", "max")
 SPARE = 0.99  # of the budget; the rest is for what is not counted
 PANELS = 0.5  # of what is left for cases: pictures of several cases give way to slices to scroll through
+COMPARED_PIXELS = 480  # of three panels in a row
 PANELS_LEFT_OUT = (
     '<p class="note"><strong>Pictures of the worst and the best cases left out</strong> to keep the page small: they '
     "are in <code>figures</code>.</p>"
@@ -88,7 +90,7 @@ def _header(run: RunFolder) -> str:
     notice = f'<div class="missing">Not in this folder yet:<ul>{missing}</ul></div>' if missing else ""
     return (
         f'<header><h1>{markup.text(_task(run))}</h1><p class="muted">{markup.text(line or "date not recorded")}</p>'
-        f'<dl class="facts">{"".join(facts)}</dl></header>{notice}'
+        f'<dl class="facts">{"".join(facts)}</dl></header>{notice}{markup.SWIPE}'
     )
 
 
@@ -206,15 +208,14 @@ def _figures(section: str, figures: Mapping[str, bytes]) -> str:
 def _panels(run: RunFolder, figures: Mapping[str, bytes]) -> str:
     """The pictures of several cases, folded: the slices to scroll through stand before them."""
     named = captions("cases", figures)
-    shown = [
-        f"<figure>{markup.picture(figures[name], what)}"
-        f'<figcaption class="note">{markup.text(what)}.</figcaption></figure>'
-        for name, what in named.items()
-    ]
+    shown = {name: markup.wide_figure(markup.picture(figures[name], what), f"{what}.",
+                                      COMPARED_PIXELS if name in (WORST, BEST) else markup.LEAST_PIXELS)
+             for name, what in named.items()}  # fmt: skip
+    beside = "".join(shown.pop(name) for name in (WORST, BEST) if name in shown)
     summary = "<summary>The worst and the best cases in pictures, and slices through one of each</summary>"
     note = f'<p class="note">{SIDES}</p>' if any(unit(row) == "mm" for row in run.cases) else ""
-    body = f'{note}<div class="figures">{"".join(shown)}</div>'
-    return f'<details class="more">{summary}{body}</details>' if shown else ""
+    body = f'{note}<div class="figures">{beside}</div><div class="panels">{"".join(shown.values())}</div>'
+    return f'<details class="more">{summary}{body}</details>' if named else ""
 
 
 def _details(run: RunFolder) -> str:

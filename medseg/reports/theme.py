@@ -30,7 +30,17 @@ pre { background: var(--wash); border-radius: 8px; padding: 14px 16px; overflow-
 .missing { background: #fff8e6; border: 1px solid #f0dfae; border-radius: 8px; padding: 12px 16px; margin: 24px 0 0;
   font-size: 14px; }
 .missing ul { margin: 4px 0 0; padding-left: 20px; }
-.wide { overflow-x: auto; margin: 0 0 18px; }
+.wide { overflow-x: auto; margin: 0 0 18px;
+  background: linear-gradient(to right, #fff 40%, transparent) left / 48px 100%,
+  linear-gradient(to left, #fff 40%, transparent) right / 48px 100%,
+  linear-gradient(to right, #0003, transparent) left / 12px 100%,
+  linear-gradient(to left, #0003, transparent) right / 12px 100%; background-repeat: no-repeat;
+  background-attachment: local, local, scroll, scroll; } /* a shadow where there is more */
+figure > .wide { margin: 0; }
+figure + .wide { margin-top: 18px; }
+.stay { position: sticky; left: 0; width: max-content; max-width: min(100%, calc(100vw - 32px)); white-space: normal;
+  overflow-wrap: anywhere; }
+.narrow { display: none; }
 table { border-collapse: collapse; width: 100%; font-size: 14px; }
 th, td { padding: 6px 10px; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap; }
 th { font-weight: 500; color: var(--muted); font-size: 13px; }
@@ -49,8 +59,11 @@ pre.command { white-space: pre-wrap; overflow-wrap: anywhere; }
 .body th:first-child, .body td:first-child { text-align: right; padding-left: 0; }
 .body tr.label th { text-align: left; padding-top: 10px; border-bottom: 0; }
 .body .note { margin: 0; }
-.figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 420px), 1fr)); gap: 28px 32px;
+.figures > *, .panels > * { min-width: 0; }
+.figures { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 420px), 1fr)); gap: 28px 32px;
   align-items: start; margin-top: 14px; }
+.panels { display: grid; grid-template-columns: minmax(0, 1fr); gap: 28px; margin-top: 28px; }
+.run td { white-space: normal; overflow-wrap: anywhere; min-width: 6.5em; }
 figure { margin: 0; }
 img { display: block; max-width: 100%; height: auto; }
 details.case { border-bottom: 1px solid var(--line); }
@@ -108,6 +121,7 @@ details.more > summary { cursor: pointer; font-weight: 500; }
 details.more > *:not(summary) { margin-top: 12px; }
 @media (max-width: 760px) {
   main { padding: 28px 16px 64px; }
+  .narrow { display: block; margin: 16px 0 0; }
   h1 { font-size: 25px; }
   h2 { margin-top: 48px; }
   .facts { grid-template-columns: 1fr 1fr; gap: 20px 16px; }

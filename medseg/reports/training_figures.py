@@ -1,4 +1,4 @@
-"""The curves of a training: losses, learning rate and validation scores over epochs and iterations."""
+"""The curves of a training: losses and learning rate over iterations, validation scores over epochs."""
 
 from __future__ import annotations
 
@@ -23,9 +23,12 @@ from medseg.reports.figure_style import (
     new_figure,
     titled,
 )
+from medseg.reports.iterations import Iterations
 from medseg.reports.metric_text import title as title_of
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -34,21 +37,25 @@ Line = list[tuple[float, float]]
 
 CRITICS = ("loss_critic", "loss_discriminator")  # what they lose is not what the generator gains: axes of their own
 TOTALS = {"loss": "total", "learning_rate": "network"}
+EACH, MEAN = "each iteration", "mean of an epoch"
 LOG_SCALE_FROM = 100.0  # what is positive and spans more than this factor is drawn on a logarithmic axis
+LOG_RATES_FROM = 10.0  # and rates, whose last ones are often next to nothing, only if their middle half spans this one
+BINS = 800  # of a line of more points than twice as many: the lowest and the highest of each are drawn
 FAMILIES = {"overlap": "overlaps", "distance": "distances", "plain": "others", "count": "others"}
 MOST_TICKS, LONG_TITLE, SMALLEST = 6, 24, 7  # letters from which a title is set in so many points
 HEIGHT_INCHES, RATE_INCHES, SMALL_INCHES = 2.4, 1.2, 1.9
 
 
-def draw_training(log: Sequence[Row], labels: Sequence[str]) -> dict[str, bytes]:
+def draw_training(log: Sequence[Row], labels: Sequence[str], iterations: Iterations | None = None) -> dict[str, bytes]:
     """The figures of a training by file name, of what ``log.csv`` holds: losses, Dice, and further scores.
 
     Args:
         log: its rows, as text.
         labels: their order fixes their colours.
+        iterations: of ``iterations.csv``; without them losses and learning rates are drawn over epochs.
     """
     scores = validated(log)
-    drawn = {LOSS: _draw_losses(log), VALIDATION: _draw_dice(log, labels, scores.pop("dice", {}))}
+    drawn = {LOSS: _draw_losses(log, iterations), VALIDATION: _draw_dice(log, labels, scores.pop("dice", {}))}
     families: dict[str, dict[str, dict[str, Line]]] = {}
     for metric, lines in scores.items():
         families.setdefault(FAMILIES[METRICS[_bare(metric)].kind], {})[metric] = lines
@@ -70,13 +77,20 @@ def validated(log: Sequence[Row]) -> dict[str, dict[str, Line]]:
     return found
 
 
-def _draw_losses(log: Sequence[Row]) -> bytes | None:
+def _draw_losses(log: Sequence[Row], iterations: Iterations | None) -> bytes | None:
     """Losses of what is trained, then those of critics, then learning rates, one above the other; None without any."""
     names = [name for name in (log[0] if log else ()) if name == "loss" or name.startswith("loss_")]
     lines = {name: line for name in names if (line := _column(log, name, gaps=True))}
-    critics = {name: lines.pop(name) for name in list(lines) if name.startswith(CRITICS)}
     rates = {name: line for name in (log[0] if log else ()) if name.startswith("learning_rate")
              if (line := _column(log, name))}  # fmt: skip
+    ends = dict(_column(log, "iteration"))
+    detail = iterations if ends.keys() >= {epoch for line in lines.values() for epoch, _ in line} else None
+    if detail is not None:
+        middles = _middles(ends)
+        lines = {name: [(middles[epoch], value) for epoch, value in line] for name, line in lines.items()}
+        rates = {name: [(ends[epoch], value) for epoch, value in line] for name, line in rates.items()}
+        rates |= {"learning_rate": _thinned(detail.number, detail.rate)}
+    critics = {name: lines.pop(name) for name in list(lines) if name.startswith(CRITICS)}
     if not lines and not critics:
         return None
     first = "Generator loss" if critics else "Training loss"
@@ -91,26 +105,51 @@ def _draw_losses(log: Sequence[Row]) -> bytes | None:
     above: Axes | None = None
     for place, (title, own, _) in enumerate(parts):
         axes = titled(figure.add_subplot(grid[place], sharex=above), title)
-        _draw_lines(axes, own, title)
+        raw = _thinned(detail.number, detail.loss) if detail is not None and "loss" in own else []
+        _draw_lines(axes, own, is_rate=own is rates, raw=raw)
         axes.tick_params(labelbottom=place == len(parts) - 1)
         above = above or axes
-    _label_epochs(figure, log)
+    _label_epochs(figure, log) if detail is None else _label_iterations(figure, ends)
     return as_png(figure)
 
 
-def _draw_lines(axes: Axes, lines: Mapping[str, Line], title: str) -> None:
-    """The total in ink, its parts in colours; the learning rate in grey."""
+def _draw_lines(axes: Axes, lines: Mapping[str, Line], is_rate: bool, raw: Line) -> None:
+    """The total in ink, what it is the mean of pale, its parts in colours; the learning rate in grey."""
     coloured = 0
+    if raw:
+        axes.plot(*zip(*raw, strict=True), color=MUTED, alpha=0.45, linewidth=0.6, label=EACH)
     for name, line in lines.items():
         is_first = name in TOTALS
         shown = (MUTED if name == "learning_rate" else INK) if is_first else colour(coloured)
         coloured += not is_first
         said = name.removeprefix("loss_").removeprefix("learning_rate_")
-        label = TOTALS.get(name, said)
+        label = MEAN if raw and is_first else TOTALS.get(name, said)
         axes.plot(*zip(*line, strict=True), color=shown, label=name_text(label), **marks(line))
-    if len(lines) > 1:
+    if len(lines) > 1 or raw:
         axes.legend(frameon=False, fontsize=SMALL, ncols=2 if len(lines) > 4 else 1)
-    _scale(axes, [v for line in lines.values() for _, v in line if math.isfinite(v)], from_zero="rate" in title)
+    values = [v for line in lines.values() for _, v in line if math.isfinite(v)]
+    _scale(axes, values, is_rate, positive=all(v > 0 for _, v in raw if math.isfinite(v)))
+
+
+def _middles(ends: Mapping[float, float]) -> dict[float, float]:
+    """The iteration in the middle of each epoch, from those at which epochs end."""
+    last, middles = 0.0, {}
+    for epoch, end in ends.items():
+        middles[epoch], last = (last + 1 + end) / 2, end
+    return middles
+
+
+def _thinned(across: npt.NDArray[np.float64], up: npt.NDArray[np.float64]) -> Line:
+    """The points of a line; of very many the lowest and the highest of each of 800 equal parts, in their order."""
+    import numpy as np
+
+    places: Sequence[int] = range(len(up))
+    if len(up) > 2 * BINS:
+        parts = np.array_split(np.arange(len(up)), BINS)
+        known = [part[np.isfinite(up[part])] for part in parts]
+        ends = [(part[up[part].argmin()], part[up[part].argmax()]) for part in known if len(part)]
+        places = sorted({int(place) for pair in ends for place in pair} | {0, len(up) - 1})
+    return [(float(across[place]), float(up[place])) for place in places]
 
 
 def _draw_dice(log: Sequence[Row], labels: Sequence[str], lines: Mapping[str, Line]) -> bytes | None:
@@ -174,34 +213,54 @@ def _label_epochs(figure: Figure, log: Sequence[Row], with_iterations: bool = Tr
             axes.set_xlabel("epoch", fontsize=SMALL, color=MUTED)
     iterations = _column(log, "iteration")
     if with_iterations and iterations:
-        _add_iterations(figure.axes[0], iterations)
+        _add_above(figure.axes[0], iterations, "iteration")
 
 
-def _add_iterations(axes: Axes, iterations: Line) -> None:
-    """A second axis on top, with iterations at the epochs that they fall into."""
+def _label_iterations(figure: Figure, ends: Mapping[float, float]) -> None:
+    """Iterations along the lowest axes; above the uppermost the epochs, where they end."""
+    from matplotlib.ticker import MaxNLocator
+
+    for axes in figure.axes:
+        axes.xaxis.set_major_locator(MaxNLocator(MOST_TICKS, integer=True))
+        axes.xaxis.set_major_formatter("{x:,.0f}")
+    figure.axes[-1].set_xlabel("iteration", fontsize=SMALL, color=MUTED)
+    _add_above(figure.axes[0], [(end, epoch) for epoch, end in ends.items()], "epoch")
+
+
+def _add_above(axes: Axes, pairs: Line, name: str) -> None:
+    """A second axis on top, for what rises with the axis below: pairs of a place there and a whole number."""
     import numpy as np
     from matplotlib.ticker import MaxNLocator
 
-    epochs, counts = zip(*iterations, strict=True)
+    places, counts = zip(*pairs, strict=True)
     if len(counts) > 1:
         round_counts = MaxNLocator(MOST_TICKS - 1, integer=True).tick_values(counts[0], counts[-1])
         ticks = [int(count) for count in round_counts if counts[0] <= count <= counts[-1]]
     else:
         ticks = [int(counts[0])]
     top = axes.secondary_xaxis("top")
-    top.set_xticks([float(np.interp(count, counts, epochs)) for count in ticks], [f"{count:,}" for count in ticks])
+    top.set_xticks([float(np.interp(count, counts, places)) for count in ticks], [f"{count:,}" for count in ticks])
     top.tick_params(labelsize=SMALL, labelcolor=MUTED, color=GRID, length=3)
     top.spines["top"].set_visible(False)
-    top.set_xlabel("iteration", fontsize=SMALL, color=MUTED)
+    top.set_xlabel(name, fontsize=SMALL, color=MUTED)
 
 
-def _scale(axes: Axes, values: Sequence[float], from_zero: bool = False) -> None:
-    if values and min(values) > 0 and max(values) / min(values) > LOG_SCALE_FROM:
+def _scale(axes: Axes, values: Sequence[float], is_rate: bool = False, positive: bool = True) -> None:
+    """Logarithmic where positive values span decades: of rates not the last ones alone, but most of the run."""
+    spans = bool(values) and positive and min(values) > 0 and max(values) / min(values) > LOG_SCALE_FROM
+    if spans and not (is_rate and _middle_half(values) <= LOG_RATES_FROM):
         axes.set_yscale("log")
         axes.minorticks_off()
-    elif from_zero:
+    elif is_rate:
         axes.set_ylim(bottom=0)
         axes.yaxis.set_major_formatter("{x:g}")
+
+
+def _middle_half(values: Sequence[float]) -> float:
+    """The upper quartile over the lower one."""
+    ordered = sorted(values)
+    low, high = (ordered[round(share * (len(ordered) - 1))] for share in (0.25, 0.75))
+    return high / low
 
 
 def _column(log: Sequence[Row], name: str, gaps: bool = False) -> Line:

@@ -24,7 +24,8 @@ from medseg.labels import PALETTE
 from medseg.reports import markup
 from medseg.volumes.overlay import fullest_slices
 from medseg.volumes.slice_pixels import WINDOW_PERCENTILES
-from medseg.volumes.stack import CT_ABOVE, CT_BELOW, Factors, Stack, coarsest_axis, reduce_stack
+from medseg.volumes.stack import Factors, Stack, coarsest_axis, reduce_stack
+from medseg.volumes.stack_codes import is_hounsfield
 
 LARGEST = 4096  # pixels along a side that every browser decodes
 BLOCK = 8  # pixels; JPEG's blocks then hold one slice each
@@ -178,7 +179,7 @@ def _windows(stack: Stack) -> tuple[dict[str, tuple[float, float]], int]:
                                                          WINDOW_PERCENTILES))  # fmt: skip
     lowest, highest = float(stack.levels[0]), float(stack.levels[-1])
     found = {"automatic": (low, high) if high > low else (lowest, highest), "full range": (lowest, highest)}
-    if lowest >= CT_BELOW or highest <= CT_ABOVE:
+    if not is_hounsfield(intensities, stack.modality):
         return found, 0
     found |= {name: (level - width / 2, level + width / 2) for name, (level, width) in WINDOWS.items()}
     structures = next((mask > 0 for mask in stack.masks.values() if mask.any()), None)

@@ -10,6 +10,8 @@ from __future__ import annotations
 import itertools
 import json
 import math
+import struct
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -25,22 +27,32 @@ from medseg.errors import DataError, Fault
 from medseg.geometry import Geometry
 from medseg.labels import Labels
 from medseg.volumes.overlay import upright
+from medseg.volumes.stack_codes import CODES, choose_levels, encode
 from medseg.volumes.volume import Volume
 
-MAX_VOXELS = 1 << 22
-LONGEST, LONGEST_ALONE = 256, 1024  # voxels along a side of a slice: of a volume, and of one slice alone
+LONGEST_ALONE = 1024  # voxels along a side of a slice that is alone
 FEWEST_SLICES = 16  # before slices are reduced below their longest side
 COARSER = 1.5
-CODES = 256
-CT_BELOW, CT_ABOVE = -500, 300  # an image that reaches beyond both is taken for Hounsfield units
-CT_LEVELS = ((-1024.0, 1), (-200.0, 56), (300.0, 206), (1500.0, 246))  # HU and the code that stands for it
-ROBUST_PERCENTILES, MARGIN = (0.5, 99.5), 0.25  # of the range between them, beyond each end
-TAIL = 16  # codes for what lies beyond the margin, up to the lowest and the highest intensity
 LARGEST = 1e30  # an intensity; sums of larger ones are more than 32 bits hold
-SAMPLE = 200_000
+
+# what damaged bytes make of zipfile's, zlib's, NumPy's and json's reading; NumPy parses headers before they are checked
+DAMAGED = (OSError, EOFError, ValueError, TypeError, AttributeError, LookupError, SyntaxError, RuntimeError,
+           MemoryError, ArithmeticError, struct.error, tokenize.TokenError, zipfile.BadZipFile, zlib.error)  # fmt: skip
 
 LabelMap = npt.NDArray[np.integer]
 Factors = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Detail:
+    """How much of a volume is kept: its most voxels, and the most along a side of a slice."""
+
+    voxels: int
+    longest: int
+
+
+COARSE = Detail(1 << 22, 256)  # 4 MB a case before they are compressed: of many cases a page shows no more
+FINE = Detail(1 << 24, 512)  # of a few cases; no more slices fit into one picture of a page
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +70,7 @@ class Stack:
             slices are oblique, so that their number does not tell where they are.
         unit: ``mm`` or ``px``.
         shape: (X, Y, Z) of the image before it was reduced.
+        modality: as the data set says it; empty where it does not.
     """
 
     image: npt.NDArray[np.uint8]
@@ -68,6 +81,7 @@ class Stack:
     origin_mm: tuple[float, float, float] | None = (0.0, 0.0, 0.0)
     unit: str = "mm"
     shape: tuple[int, int, int] = (0, 0, 0)
+    modality: str = ""
 
     @property
     def size(self) -> tuple[int, int, int]:
@@ -80,20 +94,24 @@ class Stack:
 
 
 def make_stack(
-    image: Volume, masks: Mapping[str, LabelMap | None], labels: Labels, max_voxels: int = MAX_VOXELS
+    image: Volume,
+    masks: Mapping[str, LabelMap | None],
+    labels: Labels,
+    detail: Detail = COARSE,
+    modality: str = "",
 ) -> Stack:
     """Turn, reduce and code a case.
 
-    256 codes stand for the intensities, from the lowest to the highest: exactly where an image has no more distinct
-    values, densest where soft tissue lies where it looks like CT, else evenly between its 0.5th and 99.5th percentile
-    and a margin, with a few codes for what lies beyond. Voxels that are no
-    number take the lowest intensity. Label values above 255 are numbered anew in the stack and its labels.
+    256 codes stand for the intensities, from the lowest to the highest (`medseg.volumes.stack_codes.choose_levels`).
+    Voxels that are no number take the lowest intensity. Label values above 255 are numbered anew in the stack and its
+    labels.
 
     Args:
         image: as read.
         masks: name to label map (X, Y, Z) on the image's grid, as stored; None leaves it out.
         labels: names of the label values.
-        max_voxels: most voxels of the stack; a slice of a volume is at most 256 wide and high, a slice alone 1024.
+        detail: what is reduced; a slice alone may be 1024 wide and high.
+        modality: what the data set calls the image: CT is coded in Hounsfield units.
 
     Raises:
         ValueError: a label map's shape differs from the image's, or the case cannot be shown so: it has neither one
@@ -109,11 +127,11 @@ def make_stack(
     if len(channels) not in (1, 3):
         raise ValueError(f"a case for a page has one channel or three (colours), found {len(channels)}")
     small, labels = _in_eight_bits(given, labels)
-    factors = _factors(channels[0].shape, spacing_mm, max_voxels)
+    factors = _factors(channels[0].shape, spacing_mm, detail)
     shrunk = [_mean(_finite(channel), factors) for channel in channels]
     colours = len(channels) > 1
-    levels = None if colours and channels[0].dtype == np.uint8 else _levels(shrunk)
-    codes = [_encode(channel, levels) for channel in shrunk]
+    levels = None if colours and channels[0].dtype == np.uint8 else choose_levels(shrunk, modality)
+    codes = [encode(channel, levels) for channel in shrunk]
     origin_mm = (0.0, 0.0, 0.0) if grid.unit == "px" else _origin(grid, turn, spacing_mm)
     return Stack(
         image=np.stack(codes, axis=-1) if colours else codes[0],
@@ -124,6 +142,7 @@ def make_stack(
         origin_mm=_shifted(origin_mm, spacing_mm, factors),
         unit=grid.unit,
         shape=_three(channels[0].shape),
+        modality=modality,
     )
 
 
@@ -133,7 +152,7 @@ def reduce_stack(stack: Stack, factors: Factors) -> Stack:
         return stack
     intensities = stack.intensities()
     channels = [intensities] if stack.levels is not None else list(np.moveaxis(intensities, -1, 0))
-    codes = [_encode(_mean(channel, factors), stack.levels) for channel in channels]
+    codes = [encode(_mean(channel, factors), stack.levels) for channel in channels]
     return replace(
         stack,
         image=codes[0] if stack.levels is not None else np.stack(codes, axis=-1),
@@ -146,7 +165,7 @@ def reduce_stack(stack: Stack, factors: Factors) -> Stack:
 def write_stack(path: str | Path, stack: Stack) -> Path:
     """Write a stack as compressed ``.npz``, atomically, and return the path."""
     facts = {"spacing_mm": stack.spacing_mm, "origin_mm": stack.origin_mm, "unit": stack.unit, "shape": stack.shape,
-             "labels": stack.labels.values, "masks": list(stack.masks)}  # fmt: skip
+             "labels": stack.labels.values, "masks": list(stack.masks), "modality": stack.modality}  # fmt: skip
     arrays: dict[str, npt.NDArray] = {f"mask_{number}": mask for number, mask in enumerate(stack.masks.values())}
     arrays |= {} if stack.levels is None else {"levels": stack.levels}
     text = np.frombuffer(json.dumps(facts).encode("utf-8"), np.uint8)
@@ -174,20 +193,12 @@ def read_stack(path: str | Path) -> Stack:
             origin_mm=None if facts["origin_mm"] is None else _three(map(float, facts["origin_mm"])),
             unit=str(facts["unit"]),
             shape=_three(map(int, facts["shape"])),
+            modality=str(facts.get("modality", "")),
         )
         _check(stack)
     except FileNotFoundError as error:
         raise DataError(Fault("E101", "no such file", "check the path", file=path)) from error
-    except (
-        OSError,
-        EOFError,
-        ValueError,
-        TypeError,
-        AttributeError,
-        KeyError,
-        zipfile.BadZipFile,
-        zlib.error,
-    ) as error:
+    except DAMAGED as error:
         fix = "evaluate again, or copy the run's own file here"
         raise DataError(Fault("E105", f"not slices for a page ({error})", fix, file=path)) from error
     return stack
@@ -216,13 +227,13 @@ def coarsest_axis(spacing_mm: Sequence[float]) -> int:
     return coarsest if spacing_mm[coarsest] > COARSER * spacing_mm[2] else 2
 
 
-def _factors(shape: Sequence[int], spacing_mm: Sequence[float], max_voxels: int) -> Factors:
+def _factors(shape: Sequence[int], spacing_mm: Sequence[float], detail: Detail) -> Factors:
     """How many voxels along each axis become one: to the longest side within a slice, then fewer slices."""
-    longest = LONGEST_ALONE if min(shape) == 1 else LONGEST
+    longest = LONGEST_ALONE if min(shape) == 1 else detail.longest
     across = coarsest_axis(spacing_mm)
     within = math.ceil(max(n for axis, n in enumerate(shape) if axis != across) / longest)
     factors = [1 if axis == across else within for axis in range(3)]
-    while math.prod(sizes := _reduced(shape, factors)) > max_voxels:
+    while math.prod(sizes := _reduced(shape, factors)) > detail.voxels:
         thin = sizes[across] > FEWEST_SLICES
         for axis in range(3):
             factors[axis] += (axis == across) == thin
@@ -288,35 +299,6 @@ def _sums(array: npt.NDArray, factors: Sequence[int], dtype: npt.DTypeLike = np.
                 sums[: len(part)] += part
             array = np.moveaxis(sums, 0, axis)
     return array
-
-
-def _levels(channels: Sequence[npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:
-    """(256,) ascending intensities, one a code."""
-    values = np.unique(np.stack(channels))
-    if len(values) <= CODES:
-        return np.pad(values, (0, CODES - len(values)), mode="edge")
-    lowest, highest = float(values[0]), float(values[-1])
-    inner = CT_LEVELS if lowest < CT_BELOW and highest > CT_ABOVE else _robust(channels)
-    within = [level for level in inner if lowest < level[0] < highest]
-    heights, codes = zip((lowest, 0), *within, (highest, CODES - 1), strict=True)
-    return np.interp(np.arange(CODES), codes, heights).astype(np.float32)
-
-
-def _robust(channels: Sequence[npt.NDArray[np.float32]]) -> tuple[tuple[float, int], ...]:
-    """What most intensities lie between, with a margin, and the codes of its ends; nothing where most are equal."""
-    step = max(1, sum(channel.size for channel in channels) // SAMPLE)
-    sample = np.concatenate([channel.ravel()[::step] for channel in channels])
-    low, high = (float(value) for value in np.percentile(sample, ROBUST_PERCENTILES))
-    margin = MARGIN * (high - low)
-    return ((low - margin, TAIL), (high + margin, CODES - 1 - TAIL)) if high > low else ()
-
-
-def _encode(values: npt.NDArray[np.float32], levels: npt.NDArray[np.float32] | None) -> npt.NDArray[np.uint8]:
-    """The code of the nearest level."""
-    if levels is None:
-        return np.rint(values).astype(np.uint8)
-    between = (levels[1:].astype(np.float64) + levels[:-1]) / 2
-    return np.searchsorted(between, values).astype(np.uint8)
 
 
 def _in_eight_bits(masks: Mapping[str, LabelMap], labels: Labels) -> tuple[dict[str, npt.NDArray[np.uint8]], Labels]:

@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 import torch
 from ignite.engine import Engine
 from monai.data import MetaTensor
@@ -22,7 +23,7 @@ def drawn(tmp_path, codes_affine, limit=None, cases=2, reference=True):
                       {"filename_or_obj": str(path)})  # fmt: skip
 
     def step(engine, number):
-        engine.state.batch = [{"case": f"case_{number}"}]
+        engine.state.batch = [{"case": f"case_{number}", "modality": "CT"}]
         return [{"pred": mask, "label": mask if reference else None}]
 
     engine = Engine(step)
@@ -77,6 +78,25 @@ def test_slices_beside_each_picture(tmp_path):
     # Stored towards the patient's left: what has the first index there has the last ones here.
     for found in (stack.intensities() > 0, *(mask == 1 for mask in stack.masks.values())):
         assert found[16:, :6, :5].all() and found.sum() == 8 * 6 * 5
+
+
+@pytest.mark.parametrize(("cases", "limit", "kept"), [(2, None, 300), (13, None, 150), (2, 2, 150)])
+def test_of_few_cases_that_are_all_drawn_slices_are_kept_finer(tmp_path, monkeypatch, cases, limit, kept):
+    """A slice of 300 pixels is reduced by 2 beyond 256 pixels, where the page has many cases to show."""
+    shape = (300, 20, 3)
+    path = write_volume(tmp_path / "image.nii.gz", Volume(np.zeros(shape, np.float32), Geometry(np.eye(4), shape)))
+    mask = MetaTensor(torch.zeros(1, *shape), torch.eye(4), {"filename_or_obj": str(path)})
+    monkeypatch.setattr("medseg.handlers.previews.draw_case", lambda *given, **more: b"")
+    engine = Engine(lambda engine, number: step_of(engine, mask))
+    Previews(tmp_path, LABELS, limit=limit).attach(engine)
+    engine.run(list(range(cases)))
+    stack = read_stack(tmp_path / "previews/case.npz")
+    assert (stack.size[0], stack.shape) == (kept, shape)
+
+
+def test_slices_say_what_the_data_set_calls_the_image(tmp_path):
+    drawn(tmp_path, np.eye(4), limit=1)
+    assert read_stack(tmp_path / "previews/case_0.npz").modality == "CT"
 
 
 def test_slices_without_a_reference(tmp_path):

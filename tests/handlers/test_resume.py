@@ -13,7 +13,7 @@ from monai.engines.utils import IterationEvents
 from medseg import files
 from medseg.errors import CheckpointError, DataError, MedsegError, TrainingError, UsageError
 from medseg.handlers import Checkpoint, EarlyStop, MovingAverage, RunFolder
-from medseg.handlers.checkpoint_file import read_checkpoint
+from medseg.handlers.checkpoint_file import pack_checkpoint, read_checkpoint
 
 
 class Stopped(Exception):
@@ -51,7 +51,7 @@ def train(folder, epochs=4, scores=None, stop_at=None, resume=False, net=None, s
 
 
 def outcome(folder, name="last"):
-    return kept(folder / "checkpoints" / f"{name}.pt")
+    return kept(folder / "checkpoints" / f"{name}.pt"), (folder / "iterations.csv").read_bytes()
 
 
 @pytest.mark.parametrize("stop_at", [2, 3, 4, 6, 7, 11])
@@ -165,6 +165,38 @@ def test_rows_that_are_newer_than_the_checkpoint_are_dropped(tmp_path):
     with open(tmp_path / "log.csv", newline="") as stream:
         rows = list(csv.DictReader(stream))
     assert [(row["epoch"], row["val_mean_dice"]) for row in rows] == [("1", "0.1"), ("2", "0.5"), ("3", "0.3")]
+
+
+@pytest.mark.parametrize("left", ["7,3,0.1,0.1\n8,3,0.1,0.1\n9,3,0.1,0.1\n", "7,3,0.1,0.1\n8,3,0", "\x00\x00"])
+def test_iterations_that_are_newer_than_the_checkpoint_are_dropped(left, tmp_path):
+    """Whatever was written of the epoch that was not complete, also by something that does not write whole files."""
+    train(tmp_path / "whole")
+    train(tmp_path / "run", stop_at=8)
+    with open(tmp_path / "run" / "iterations.csv", "a") as stream:
+        stream.write(left)
+    train(tmp_path / "run", resume=True, scores=[0.3, 0.2])
+    assert outcome(tmp_path / "run") == outcome(tmp_path / "whole")
+
+
+def test_a_checkpoint_of_an_incomplete_epoch_holds_that_epochs_iterations_alone(tmp_path):
+    train(tmp_path, stop_at=9)
+    state = read_checkpoint(tmp_path / "checkpoints" / "last.pt")["log"]
+    assert (len(state["rows"]), len(state["losses"]), state["rates"]) == (2, 2, [0.1 * 0.1**3] * 2)
+
+
+def test_a_checkpoint_from_before_rates_were_kept_is_gone_on_with(tmp_path):
+    train(tmp_path / "whole")
+    train(tmp_path / "run", stop_at=8)
+    last = tmp_path / "run" / "checkpoints" / "last.pt"
+    state = read_checkpoint(last)
+    del state["log"]["rates"]
+    last.write_bytes(pack_checkpoint({key: value for key, value in state.items() if key != "digest"}))
+    (tmp_path / "run" / "iterations.csv").unlink()
+    train(tmp_path / "run", resume=True, scores=[0.3, 0.2])
+    lines = (tmp_path / "run" / "iterations.csv").read_text().splitlines()
+    whole = (tmp_path / "whole" / "iterations.csv").read_text().splitlines()
+    assert lines[0] == whole[0] and lines[2:] == whole[8:]  # iterations 8 to 12
+    assert lines[1] == f"{whole[7].rpartition(',')[0]},nan"
 
 
 def test_what_a_killed_process_left_is_removed(tmp_path):

@@ -45,6 +45,21 @@ def test_the_files_of_a_run(cases, tmp_path):
     assert yaml.safe_load((folder / "config.yaml").read_text()) == {"epochs": 2, "seed": 7}
 
 
+def test_a_row_an_iteration_with_the_rate_that_its_step_took(cases, tmp_path):
+    """Noted beside by the loss function and the optimiser; the schedule lowers the rate tenfold every two steps."""
+    net, losses, rates = network(), [], []
+    evaluator = make_evaluator(net, [0.3, 0.6])
+    trainer = make_trainer(net, evaluator=evaluator, handlers=[RunFolder(tmp_path / "run", {}, cases, evaluator)])
+    trainer.loss_function.register_forward_hook(lambda *found: losses.append(float(found[-1].detach())))
+    trainer.optimizer.register_step_pre_hook(lambda optimizer, *_: rates.append(optimizer.param_groups[0]["lr"]))
+    trainer.run()
+    with open(tmp_path / "run" / "iterations.csv", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [row["iteration"] for row in rows] == list("123456") and [row["epoch"] for row in rows] == list("111222")
+    assert [float(row["loss"]) for row in rows] == losses
+    assert [float(row["learning_rate"]) for row in rows] == rates == pytest.approx([0.1, 0.1, 0.01, 0.01, 1e-3, 1e-3])
+
+
 def test_a_folder_with_a_run_is_left_alone(cases, tmp_path):
     folder = tmp_path / "run"
     train(folder, cases)
@@ -60,6 +75,7 @@ def test_overwrite_removes_the_run_and_nothing_else(cases, tmp_path):
     (folder / "cases.csv").write_text("stale")
     (folder / "notes.txt").write_text("mine")
     train(folder, cases, overwrite=True)
+    assert len((folder / "iterations.csv").read_text().splitlines()) == 1 + 2 * 3
     assert not (folder / "cases.csv").exists() and (folder / "notes.txt").read_text() == "mine"
 
 

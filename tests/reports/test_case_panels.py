@@ -1,3 +1,4 @@
+import dataclasses
 import io
 
 import numpy as np
@@ -6,7 +7,16 @@ from PIL import Image, ImageDraw
 
 from medseg.geometry import Geometry
 from medseg.labels import PALETTE, Labels
-from medseg.reports.case_panels import PANEL_PIXELS, Panel, draw_panels, fullest_slice, slice_panel, slices_through
+from medseg.reports.case_panels import (
+    PANEL_PIXELS,
+    Panel,
+    draw_panels,
+    fullest_slice,
+    longest_side_mm,
+    planes_through,
+    slice_panel,
+    slices_through,
+)
 from medseg.volumes.stack import make_stack
 from medseg.volumes.volume import Volume
 
@@ -111,6 +121,30 @@ def test_a_window_can_be_given():
     image[:, :, :6] = 0
     shown = slice_panel(stack(image=image), (2, 8), window=(0.0, 100.0)).pixels
     assert abs(int(shown[100, 60, 0]) - 128) <= 2
+
+
+def test_each_plane_is_cut_where_most_of_the_reference_lies():
+    mask = block()  # x 2 to 5, y 20 to 27, z 3 to 8
+    mask[4, 20:29, 3:10] = 1
+    mask[2:9, 22, 3:10] = 1
+    mask[2:9, 20:29, 7] = 1
+    planes = planes_through(stack(mask=mask))
+    assert planes == [("axial", (2, 7)), ("coronal", (1, 22)), ("sagittal", (0, 4))]
+    assert longest_side_mm(stack(mask=mask)) == 36
+
+
+def test_a_few_words_stand_below_a_picture(monkeypatch):
+    """Below the row, and not in the panel."""
+    panel = Panel(np.zeros((50, PANEL_PIXELS, 3), np.uint8), Labels({"background": 0}))
+    plain = Image.open(io.BytesIO(draw_panels([("", [("", panel)])])))
+    drawn = Image.open(io.BytesIO(draw_panels([("", [("", dataclasses.replace(panel, below="-2 to 3"))])])))
+    assert drawn.height - plain.height == 24 and drawn.width == plain.width
+    pixels = np.asarray(drawn)
+    assert (pixels[:50] == 0).all() and (pixels[50:] < 200).any()
+
+
+def test_a_slice_is_drawn_to_the_scale_that_is_asked_for():
+    assert slice_panel(stack(), (2, 5), extent_mm=60.0).pixels.shape[:2] == (100, 67)  # 30 by 20 mm of 60 on 200 pixels
 
 
 def test_rows_of_panels_with_names_of_any_kind():

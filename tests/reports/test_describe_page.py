@@ -79,6 +79,16 @@ def test_random_transforms_are_seen_in_the_window_before_them(panels):
     ]  # fmt: skip
 
 
+def test_the_range_of_intensities_stands_below_each_picture(panels):
+    """A step that only scales changes nothing in a picture that has a window of its own."""
+    scaled = Step("Scaled", (), False, True, 10 * IMAGE, LABEL, GRID)
+    described = dataclasses.replace(DESCRIPTION, steps=(DESCRIPTION.steps[1], scaled))
+    (_, before), (_, after) = describe_page._draw_workflow(described.steps, described.labels)
+    assert np.abs(before.pixels.astype(int) - after.pixels).max() <= 2
+    low, high = float(IMAGE.min()), float(IMAGE.max())
+    assert (before.below, after.below) == (f"{low:.4g} to {high:.4g}", f"{10 * low:.4g} to {10 * high:.4g}")
+
+
 def test_before_the_label_is_read_the_slice_is_the_same_without_an_outline(panels):
     (_, first), (_, second), *_ = panels()[0]
     differs = (first.pixels != second.pixels).any(axis=2)

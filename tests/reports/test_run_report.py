@@ -1,4 +1,5 @@
 import base64
+import dataclasses
 import functools
 import hashlib
 import json
@@ -19,6 +20,7 @@ from medseg.metrics.confusion import confusion
 from medseg.metrics.curves import curve
 from medseg.reports import case_pictures, run_report, viewer, write_report
 from medseg.reports.captions import SECTIONS, captions
+from medseg.reports.markup import TIMES
 from medseg.volumes.stack import make_stack, read_stack, write_stack
 from medseg.volumes.volume import Volume
 
@@ -31,7 +33,8 @@ POINTS = "label,threshold,tp,fp,fn,tn,probability_sum\n"
 def case_row(case: str, label: str, dice, empties: str = "", subset: str = "validate", **more) -> dict:
     return {
         "case": case, "group": case, "label": label, "distance_unit": "mm", "dice": dice, "iou": dice, "hd95": 2.0,
-        "assd": 0.5, "empties": empties, "reference_ml": 1.5, "prediction_ml": 1.25, "spacing_mm": "1.0 1.0 2.5",
+        "assd": 0.5, "empties": empties, "reference_ml": 0.0 if empties in ("absent", "invented") else 1.5,
+        "prediction_ml": 0.0 if empties in ("absent", "missed") else 1.25, "spacing_mm": "1.0 1.0 2.5",
         "subset": subset,
     } | more  # fmt: skip
 
@@ -182,6 +185,23 @@ def test_not_a_run_folder(tmp_path: Path):
     [
         ("cases.csv", "case,label\nc1,a\n", "columns are missing"),
         ("cases.csv", "case,label,dice\nc1,a,good\n", "line 2, column dice.*'good'"),
+        (
+            "cases.csv",
+            "case,label,dice\nc1,a,0\nc2,a,7\n",
+            r"E105\] case=c2 .*cases\.csv: line 3, label a, column dice",
+        ),
+        ("cases.csv", "case,label,dice\nc1,a,7\n", "cannot be; expected 0 to 1; found '7'"),
+        ("cases.csv", "case,label,dice,hd95\nc1,a,0.5,-5\n", "column hd95: cannot be; expected 0 to 1e.15; found '-5'"),
+        ("cases.csv", "case,label,dice,hd95\nc1,a,0.5,1e300\n", "column hd95.*found '1e300'"),
+        (
+            "cases.csv",
+            "case,label,dice,empties\nc1,a,0.5,gone\n",
+            "column empties.*missed, invented, absent or nothing",
+        ),
+        ("cases.csv", "case,label,dice,empties\nc1,a,0.5,absent\n", "column dice.*0 of a structure that is absent"),
+        ("cases.csv", "case,label,dice,empties,reference_ml\nc1,a,,absent,2\n", "column reference_ml.*found '2'"),
+        ("cases.csv", "case,label,dice,empties,prediction_ml\nc1,a,0,missed,2\n", "column prediction_ml.*is missed"),
+        ("baselines.csv", "case,label,baseline,dice\nc1,a,constant,1.5\n", r"baselines\.csv.*column dice: cannot be"),
         ("log.csv", "epoch,val_mean_dice\n1,high\n", "column val_mean_dice"),
         ("record.json", "{", "record.json: the file is damaged"),
         ("split.json", "[]", "expected a JSON object; found list"),
@@ -199,6 +219,12 @@ def test_damaged_files_are_named(complete: Path, name: str, content: str | bytes
     (complete / name).write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(DataError, match=message):
         write_report(complete)
+
+
+def test_scores_at_the_ends_of_their_range_and_differences_below_0_are_taken(tmp_path: Path):
+    rows = [case_row("c1", "a", 1.0000001, volume_difference_ml=-0.25, components=3), case_row("c2", "a", 0.0, hd95=0)]
+    write_cases(tmp_path, [*rows, case_row("c3", "a", "", "absent"), case_row("c4", "a", 0.0, "missed")])
+    assert "Mean Dice 0.333" in report(tmp_path).text
 
 
 def test_beyond_the_budget_the_worst_cases_keep_their_pictures(tmp_path: Path):
@@ -361,11 +387,37 @@ def test_hostile_names_stay_text_in_viewers(tmp_path: Path):
     assert all(value.startswith("data:image/png;base64,") for _, name, value in page.attributes if name == "src")
 
 
-def test_a_stack_that_is_damaged_is_named(complete: Path):
-    path = write_stack(complete / "previews/c2.npz", noisy_stack((9, 8, 7)))
-    path.write_bytes(path.read_bytes()[:200])
-    with pytest.raises(DataError, match=r"E105.*c2\.npz|c2\.npz.*E105"):
-        write_report(complete)
+def overwritten(content: bytes) -> bytes:
+    return np.random.default_rng(0).bytes(len(content))
+
+
+def cut(content: bytes) -> bytes:
+    return content[:200]
+
+
+def changed(content: bytes) -> bytes:
+    return content[:200] + bytes(50) + content[250:]
+
+
+@pytest.mark.parametrize("damage", [overwritten, cut, changed])
+def test_slices_that_are_damaged_are_left_out_and_said_to_be(complete: Path, damage, caplog):
+    paths = [write_stack(complete / f"previews/{case}.npz", noisy_stack((9, 8, 7))) for case in ("c1", "c2")]
+    paths[1].write_bytes(damage(paths[1].read_bytes()))
+    page = report(complete)
+    note = "1 file of pictures or slices is damaged and left out: previews/c2.npz. Evaluate again to have them."
+    assert note in page.text
+    assert [each.getMessage() for each in caplog.records] == [f"{complete}: {note}"]
+    assert len(viewers(page)) == 1
+    assert [alt for alt in images(page) if alt.startswith("c2:")] == ["c2: image, reference and prediction"]  # its PNG
+    assert "left out to keep the page small" not in page.text
+
+
+def test_a_damaged_picture_is_named_and_what_is_no_cases_is_passed_over(complete: Path):
+    for name in ("c2.png", "._c2.png", "notes.npz"):
+        (complete / "previews" / name).write_bytes(b"not what it should be")
+    text = report(complete).text
+    assert "1 file of pictures or slices is damaged and left out: previews/c2.png." in text
+    assert "1 case without a picture in previews" in text
 
 
 def run_figures(folder: Path) -> list[str]:
@@ -386,8 +438,8 @@ def two_hundred(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     stack, draw = read_stack(path), viewer._draw
     sizes = functools.cache(viewer.reduce_stack)
     drawn = functools.cache(lambda small, whole: draw(small, stack.shape, "", ["a"], 0, whole))  # no size fits exactly
-    monkeypatch.setattr(case_pictures, "read_stack", lambda path: stack)
-    monkeypatch.setattr(run_report, "draw_case_figures", lambda rows, stacks: {})
+    monkeypatch.setattr(case_pictures, "read_slices", lambda run, case: stack)
+    monkeypatch.setattr(run_report, "draw_case_figures", lambda *given: {})
     monkeypatch.setattr(viewer, "reduce_stack", sizes)
     monkeypatch.setattr(viewer, "_draw", lambda small, shape, name, labels, allowance, whole: drawn(small, whole))
     return tmp_path
@@ -404,6 +456,42 @@ def test_200_large_cases_stay_inside_the_budget_and_the_page_says_what_was_reduc
         page.text,
     )
     assert "pictures left out" not in page.text
+    kept = (
+        "Evaluation kept the slices of large images reduced in 200 of 200 cases: 200 with 256 x 256 x 60 of 512 x 512 x"
+    )
+    assert f"{kept} 120 voxels." in page.text.replace(TIMES, "x")
+    assert "To keep the page small, intensities are not exact (JPEG) in 200 of 200 cases." in page.text
+
+
+def test_slices_that_evaluation_kept_reduced_are_said_to_be_where_the_budget_would_hold_more(tmp_path: Path):
+    for name, shape in (("c0", (300, 12, 9)), ("c1", (600, 12, 9)), ("c2", (30, 12, 9))):
+        write_stack(tmp_path / f"previews/{name}.npz", noisy_stack(shape))
+    write_cases(tmp_path, [case_row(f"c{number}", "a", 0.5 + number / 10) for number in range(3)])
+    text = report(tmp_path).text
+    kept = "Evaluation kept the slices of large images reduced in 2 of 3 cases"
+    sizes = "1 with 150 x 6 x 9 of 300 x 12 x 9 voxels; 1 with 200 x 4 x 9 of 600 x 12 x 9 voxels"
+    assert f"{kept}: {sizes}." in text.replace(TIMES, "x")
+    assert "To keep the page small" not in text
+
+
+def test_older_slices_take_their_modality_from_the_record(tmp_path: Path):
+    stack = noisy_stack((20, 12, 9))
+    stack = dataclasses.replace(stack, levels=np.linspace(-160, 240, 256, dtype=np.float32))
+    write_stack(tmp_path / "previews/c0.npz", stack)
+    write_cases(tmp_path, [case_row("c0", "a", 0.5)])
+    for modality, presets in (("MRI", False), ("CT", True)):
+        files.write_json(tmp_path / "record.json", {"modality": modality})
+        (facts,) = viewers(report(tmp_path))
+        assert ("soft tissue" in [name for name, *_ in facts["windows"]]) is presets
+
+
+def test_every_iteration_is_drawn_where_it_was_logged(complete: Path, monkeypatch: pytest.MonkeyPatch):
+    given = []
+    monkeypatch.setattr(run_report, "draw_training", lambda log, labels, iterations: given.append(iterations) or {})
+    report(complete)
+    (complete / "iterations.csv").write_text("iteration,epoch,loss,learning_rate\n1,1,0.5,0.1\n")
+    report(complete)
+    assert given[0] is None and (given[1].loss.tolist(), given[1].rate.tolist()) == ([0.5], [0.1])
 
 
 def test_pictures_of_several_cases_give_way_before_slices_and_a_budget_that_cannot_be_kept_is_said(tmp_path: Path):

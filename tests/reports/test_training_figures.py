@@ -1,10 +1,13 @@
 import io
 import math
 
+import numpy as np
 import pytest
 from PIL import Image
 
+from medseg.errors import DataError
 from medseg.reports import training_figures
+from medseg.reports.iterations import read_iterations
 from medseg.reports.training_figures import draw_training, validated
 
 
@@ -40,6 +43,79 @@ def test_losses_over_epochs_and_iterations(figures):
     shown = {int(text.get_text().replace(",", "")): at for at, text in zip(top.get_xticks(), top.get_xticklabels(),
              strict=True)}  # fmt: skip
     assert len(shown) > 2 and all(at == pytest.approx(iteration / 25) for iteration, at in shown.items())
+
+
+def one_cycle(steps, peak=0.005):
+    """The learning rate of every step of a one-cycle schedule (cosines up and down again, to a 250,000th of the peak),
+    and what a log of 25 steps an epoch holds of it: the rate after an epoch's last step."""
+    up = 0.05 * (steps + 1) - 1
+    rates = [peak * (1 / 25 + 24 / 25 * (1 - math.cos(math.pi * i / up)) / 2) if i <= up
+             else peak * (4e-6 + (1 + math.cos(math.pi * (i - up) / (steps - up))) / 2)
+             for i in range(steps + 1)]  # fmt: skip
+    return rates[:-1], rates[25::25]
+
+
+def written(folder, epochs, rates=None):
+    """``iterations.csv`` of 25 iterations an epoch, whose losses are 1 / epoch, more or less by turns."""
+    steps = range(1, 25 * epochs + 1)
+    rates = rates or [0.01] * len(steps)
+    rows = [f"{i},{(i - 1) // 25 + 1},{1 / ((i - 1) // 25 + 1) + 0.01 * (-1) ** i},{rates[i - 1]}" for i in steps]
+    (folder / "iterations.csv").write_text("\n".join(["iteration,epoch,loss,learning_rate", *rows, ""]))
+    return read_iterations(folder)
+
+
+def test_every_iteration_is_drawn_and_epochs_are_over_it(figures, tmp_path):
+    """Twenty epochs of 25 steps: the warm-up is over at step 25, within the first epoch."""
+    rates, logged = one_cycle(500)
+    rows = log(20, learning_rate=lambda e: logged[e - 1])
+    upper, lower = figures(rows, [], written(tmp_path, 20, rates))["loss.png"].axes
+    drawn = lines(upper)
+    losses = [1 / ((i - 1) // 25 + 1) + 0.01 * (-1) ** i for i in range(1, 501)]
+    assert drawn["each iteration"] == [(i, pytest.approx(loss)) for i, loss in enumerate(losses, start=1)]
+    assert drawn["mean of an epoch"] == [(25 * e - 12, pytest.approx(1 / e)) for e in range(1, 21)]
+    (rate,) = lower.get_lines()
+    assert list(rate.get_xdata()) == list(range(1, 501)) and list(rate.get_ydata()) == pytest.approx(rates)
+    assert 20 < np.argmax(rate.get_ydata()) < 26
+    assert lower.get_xlabel() == "iteration"
+    (top,) = upper.child_axes
+    assert top.get_xlabel() == "epoch"
+    shown = {int(text.get_text()): at for at, text in zip(top.get_xticks(), top.get_xticklabels(), strict=True)}
+    assert len(shown) > 2 and all(at == pytest.approx(25 * epoch) for epoch, at in shown.items())
+
+
+def test_a_rate_that_ends_near_nothing_is_drawn_on_a_linear_axis(figures, tmp_path):
+    rates, logged = one_cycle(500)
+    assert max(rates) / logged[-1] > 1e4
+    for iterations in (None, written(tmp_path, 20, rates)):
+        drawn = figures(log(20, learning_rate=lambda e: logged[e - 1]), [], iterations)["loss.png"].axes[-1]
+        assert drawn.get_yscale() == "linear" and drawn.get_ylim()[0] == 0
+
+
+def test_of_very_many_iterations_extremes_are_drawn(figures, tmp_path):
+    iterations = written(tmp_path, 400)
+    iterations.loss[[1234, 5678]] = 9, -3
+    iterations.loss[77] = math.nan
+    found = lines(figures(log(400), [], iterations)["loss.png"].axes[0])["each iteration"]
+    assert len(found) < 1700 and [x for x, _ in found] == sorted({x for x, _ in found})
+    assert {(1, found[0][1]), (1235, 9), (5679, -3)} <= set(found) and found[-1][0] == 10_000
+    assert not any(math.isnan(loss) for _, loss in found)
+
+
+@pytest.mark.parametrize("content", ["", "iteration,epoch,loss,learning_rate\n"])
+def test_no_iterations(tmp_path, content):
+    assert read_iterations(tmp_path) is None
+    (tmp_path / "iterations.csv").write_text("iteration,epoch,loss,learning_rate\n")
+    assert read_iterations(tmp_path) is None
+
+
+@pytest.mark.parametrize("content", ["", "a,b\n1,2\n", "iteration,epoch,loss,learning_rate\n1,1,high,0.1\n",
+                                     "iteration,epoch,loss,learning_rate\n2,1,1,0.1\n1,1,1,0.1\n",
+                                     "iteration,epoch,loss,learning_rate\n1,1,1\n",
+                                     "iteration,epoch,loss,learning_rate\n1,nan,1,0.1\n"])  # fmt: skip
+def test_damaged_iterations_are_refused_by_name(tmp_path, content):
+    (tmp_path / "iterations.csv").write_text(content)
+    with pytest.raises(DataError, match=r"E105.*iterations\.csv"):
+        read_iterations(tmp_path)
 
 
 def test_critics_have_axes_of_their_own_and_cycle_terms_stand_with_the_generator(figures):

@@ -1,4 +1,5 @@
 import base64
+import dataclasses
 import io
 import json
 import re
@@ -145,6 +146,16 @@ def test_windows_of_hounsfield_units():
         assert named["soft tissue"] == (-160, 240) and named["lung"] == (-1350, 150)
         assert named["bone"] == (-500, 1300) and named["liver"] == (-45, 105) and named["brain"] == (0, 80)
         assert facts["windows"][facts["window"]][0] == first
+
+
+def test_windows_of_ct_without_bone_and_of_ct_that_only_its_data_set_tells():
+    rng = np.random.default_rng(0)
+    lungs = rng.integers(-1000, 265, (30, 30, 20)).astype(np.int16)
+    organ = lungs.clip(-160, 240)
+    for array, modality, presets in ((lungs, "", True), (organ, "", False), (organ, "CT", True), (lungs, "MRI", False)):
+        stack = dataclasses.replace(stack_of(array), modality=modality)
+        names = [name for name, *_ in drawn(stack).facts["windows"]]
+        assert ("lung" in names, "soft tissue" in names) == (presets, presets)
 
 
 def test_windows_of_other_intensities():

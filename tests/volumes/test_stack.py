@@ -13,7 +13,7 @@ from medseg.errors import DataError
 from medseg.geometry import Geometry
 from medseg.labels import Labels
 from medseg.volumes import Volume, stack
-from medseg.volumes.stack import Stack, make_stack, read_stack, reduce_stack, write_stack
+from medseg.volumes.stack import FINE, Detail, Stack, make_stack, read_stack, reduce_stack, write_stack
 
 LABELS = Labels({"background": 0, "organ": [1, 2], "tumour": 2})
 
@@ -150,15 +150,25 @@ def test_large_volumes_are_reduced_within_slices_first_and_then_in_their_number(
     # 512 and 300 become 256 and 150; 256 * 150 * 130 is 5.0 million, of which every two slices make 2.5 million.
     assert found.size == (256, 150, 65) and found.shape == (512, 300, 130)
     assert found.spacing_mm == (1.0, 1.0, 6.0) and found.origin_mm == (0.25, 0.25, 1.5)  # the middle of the first block
-    sagittal = make_stack(volume(np.zeros((130, 300, 300), np.uint8), np.diag([4, 0.5, 0.5, 1])), {}, LABELS, 10**6)
+    stored = volume(np.zeros((130, 300, 300), np.uint8), np.diag([4, 0.5, 0.5, 1]))
+    sagittal = make_stack(stored, {}, LABELS, Detail(10**6, 256))
     # Slices follow one another from left to right; every three of 130 make 0.99 million.
     assert sagittal.size == (44, 150, 150)
     page = make_stack(volume(np.zeros((3000, 1000, 1), np.uint8), unit="px"), {}, LABELS)
     assert page.size == (1000, 334, 1)
 
 
+@pytest.mark.parametrize(("shape", "coarse", "fine"), [((512, 512, 120), (256, 256, 60), (512, 512, 60)),
+                                                       ((300, 200, 90), (150, 100, 90), (300, 200, 90)),
+                                                       ((700, 700, 10), (234, 234, 10), (350, 350, 10))])  # fmt: skip
+def test_of_few_cases_more_is_kept(shape, coarse, fine):
+    image = volume(np.zeros(shape, np.uint8))
+    assert make_stack(image, {}, LABELS).size == coarse
+    assert make_stack(image, {}, LABELS, FINE).size == fine
+
+
 def test_few_slices_stay_and_are_made_smaller():
-    found = make_stack(volume(np.zeros((200, 200, 20), np.uint8)), {}, LABELS, max_voxels=50_000)
+    found = make_stack(volume(np.zeros((200, 200, 20), np.uint8)), {}, LABELS, Detail(50_000, 256))
     assert found.size[2] >= 8 and np.prod(found.size) <= 50_000
 
 
@@ -195,7 +205,8 @@ def test_a_lone_voxel_stays_where_it_is():
     mask = np.zeros((300, 300, 40), np.uint8)
     mask[20:200, 20:200, 5:30] = 1
     mask[250, 260, 36] = 2
-    found = make_stack(volume(mask.astype(np.int16)), {"reference": mask}, LABELS, 10**6).masks["reference"]
+    made = make_stack(volume(mask.astype(np.int16)), {"reference": mask}, LABELS, Detail(10**6, 256))
+    found = made.masks["reference"]
     assert found.shape == (150, 150, 40)
     assert np.argwhere(found == 2).tolist() == [[125, 130, 36]]
 
@@ -246,13 +257,13 @@ def example() -> Stack:
 
 
 def test_what_is_written_is_read(tmp_path):
-    before = example()
+    before = dataclasses.replace(example(), modality="CT, PET")
     after = read_stack(write_stack(tmp_path / "previews/x.npz", before))
     assert np.array_equal(after.image, before.image) and np.array_equal(after.levels, before.levels)
     assert list(after.masks) == ["reference", "a/b"]
     assert all(np.array_equal(after.masks[name], before.masks[name]) for name in before.masks)
     assert after.labels.values == LABELS.values
-    for name in ("spacing_mm", "origin_mm", "unit", "shape"):
+    for name in ("spacing_mm", "origin_mm", "unit", "shape", "modality"):
         assert getattr(after, name) == getattr(before, name)
 
 
