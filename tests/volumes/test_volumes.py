@@ -105,7 +105,7 @@ def test_a_file_that_the_system_refuses(tmp_path, monkeypatch, save):
 
 def test_a_kind_that_cannot_be_written(tmp_path):
     with pytest.raises(DataError, match=r"E104.*\.nii"):
-        write_volume(tmp_path / "a.png", Volume(np.zeros((2, 2, 2)), Geometry(np.eye(4), (2, 2, 2))))
+        write_volume(tmp_path / "a.mha", Volume(np.zeros((2, 2, 2)), Geometry(np.eye(4), (2, 2, 2))))
     assert not list(tmp_path.iterdir())
 
 
