@@ -21,9 +21,9 @@ function make(tag, parent, attributes, text) {
 
 // The tiles of a mosaic, one after the other, as `channels` values a voxel.
 async function decode(url, facts, channels, value) {
-  const picture = new Image();
-  picture.src = url;
-  await picture.decode();
+  const image = new Image();
+  await new Promise((done, failed) => Object.assign(image, {onload: done, onerror: failed, src: url}));
+  const picture = window.createImageBitmap ? await createImageBitmap(image) : image; // decoded once, whatever its size
   const [width, height, depth] = facts.shape, voxels = new Uint8ClampedArray(width * height * depth * channels);
   const canvas = Object.assign(document.createElement("canvas"), {width, height});
   const context = canvas.getContext("2d", {willReadFrequently: true});
@@ -35,8 +35,12 @@ async function decode(url, facts, channels, value) {
     for (let from = 0; from < pixels.length; from += 4)
       for (let channel = 0; channel < channels; channel++) voxels[to++] = value(pixels[from + channel]);
   }
+  if (picture.close) picture.close();
   return voxels;
 }
+
+let last = Promise.resolve(); // decoded pictures are large: one case is read after the other
+const inTurn = work => last = last.then(work, work);
 
 // Closed outlines of a mask (columns x rows), as lists of points in pixels; half-way between inside and outside.
 function outlines(inside, columns, rows) {
@@ -81,13 +85,7 @@ class Viewer {
   async open() {
     const status = make("p", this.root, {class: "note", role: "status"}, "Reading slices…");
     try {
-      const channels = this.facts.levels ? 1 : 3;
-      this.voxels = await decode(this.root.dataset.image, this.facts, channels, code => code);
-      this.masks = [];
-      for (let i = 0; i < this.facts.masks.length; i++) {
-        const {step} = this.facts.masks[i], url = this.root.getAttribute(`data-mask-${i}`);
-        this.masks.push(await decode(url, this.facts, 1, code => Math.round(code / step)));
-      }
+      await inTurn(() => this.closed || this.read());
     } catch (error) {
       if (!this.closed) status.textContent = "This browser could not read the slices.";
       return;
@@ -97,6 +95,16 @@ class Viewer {
     this.build();
     this.watcher = new ResizeObserver(() => this.draw());
     this.watcher.observe(this.grid); // draws at once
+  }
+
+  async read() {
+    const channels = this.facts.levels ? 1 : 3;
+    this.voxels = await decode(this.root.dataset.image, this.facts, channels, code => code);
+    this.masks = [];
+    for (let i = 0; i < this.facts.masks.length && !this.closed; i++) {
+      const {step} = this.facts.masks[i], url = this.root.getAttribute(`data-mask-${i}`);
+      this.masks.push(await decode(url, this.facts, 1, code => Math.round(code / step)));
+    }
   }
 
   close() {

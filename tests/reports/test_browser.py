@@ -356,3 +356,17 @@ def test_without_scripts_the_preview_is_shown(page, report):
         assert page.run("document.querySelector('noscript img').alt") == "ct: image, reference and prediction"
     finally:
         page.call("Emulation.setScriptExecutionDisabled", value=False)
+
+
+def test_one_picture_is_decoded_at_a_time(browser, report):
+    """Of large volumes each takes 64 MB: a browser refuses to decode several cases' at once."""
+    browser.call("Page.addScriptToEvaluateOnNewDocument", source="""
+        window.decoding = []; const decode = window.createImageBitmap;
+        window.createImageBitmap = async image => {
+            decoding.push(1); const bitmap = await decode(image);
+            await new Promise(done => setTimeout(done, 30)); decoding.push(-1); return bitmap;
+        };""")  # fmt: skip
+    browser.open(report, height=4000)  # the first two viewers are open and in sight
+    browser.wait("[0, 1].every(n => document.querySelectorAll('.viewer')[n].querySelector('canvas'))")
+    assert browser.run("decoding.length") == 2 * (3 + 2)  # images and masks
+    assert browser.run("decoding.every((step, i) => step === (i % 2 ? -1 : 1))")

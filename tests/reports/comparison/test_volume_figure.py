@@ -21,7 +21,7 @@ def folders(tmp_path, n_methods, n_labels, cases=9):
         rows = rows_of(dice_of(cases, seed=place, labels=n_labels), labels)
         for each in rows:
             case, k = int(each["case"][1:]), labels.index(each["label"])
-            each |= {"reference_ml": 50.0 + case, "prediction_ml": 50.0 + case + (case - 4 + k) * (place + 1)}
+            each |= {"reference_ml": 500.0 + case, "prediction_ml": 500.0 + case + (case - 4 + k) * (place + 1)}
         made[f"a method whose name is long as well {place}"] = write_run(tmp_path / f"m{place}", rows)
     return made
 
