@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import pytest
 import torch
 from engines import batches, make_trainer, network
@@ -6,7 +8,7 @@ from monai.engines.utils import IterationEvents
 from torch.utils.data import DataLoader
 
 from medseg.errors import TrainingError
-from medseg.trainers import EpochSampler, SupervisedTrainer
+from medseg.trainers import EpochSampler, SupervisedTrainer, supervised
 
 
 def weights(net):
@@ -98,3 +100,14 @@ def test_the_sampler_gets_the_epoch():
                       train_data_loader=loader, loss_function=torch.nn.BCEWithLogitsLoss()).run()  # fmt: skip
     epochs = [[index for epoch, index in order if epoch == number] for number in (1, 2)]
     assert [sorted(each) for each in epochs] == [list(range(6))] * 2 and epochs[0] != epochs[1]
+
+
+def test_processes_share_the_statistics_of_batch_normalisation(monkeypatch):
+    """Each saw other samples; here the other of two processes has a mean and a variance of 3 after a step."""
+    net = torch.nn.BatchNorm3d(1)
+    assert make_trainer().has_event_handler(supervised._share_buffers, IterationEvents.MODEL_COMPLETED)
+    for name, value in {"is_initialized": True, "get_world_size": 2}.items():
+        monkeypatch.setattr(torch.distributed, name, lambda value=value: value)
+    monkeypatch.setattr(torch.distributed, "all_reduce", lambda buffer: buffer.add_(3.0))
+    supervised._share_buffers(SimpleNamespace(network=net))
+    assert (net.running_mean.item(), net.running_var.item(), net.num_batches_tracked.item()) == (1.5, 2.0, 0)
