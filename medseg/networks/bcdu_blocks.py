@@ -7,6 +7,7 @@ from monai.networks.blocks import ChannelSELayer
 from torch import nn
 
 from medseg.networks.conv_lstm import BidirectionalConvLSTM, ConvLSTM
+from medseg.networks.fit import cropped, padded
 
 DROPOUT = 0.5
 REDUCTION = 16  # of squeeze and excitation
@@ -105,3 +106,34 @@ def head(in_channels: int, out_channels: int) -> nn.Sequential:
     nn.init.xavier_uniform_(last.weight)
     nn.init.zeros_(last.bias)
     return nn.Sequential(*convolutions(in_channels, 2 * out_channels, count=1), last)
+
+
+class DenseRecurrentUNet(nn.Module):
+    """How features go through either network; the subclasses build the parts.
+
+    Attributes:
+        levels: the encoder's three, the finest first.
+        dropout: on the third level's skip, not on what is pooled there.
+        dense: the bottom.
+        ups: the decoder's levels, the coarsest first.
+        head: features to logits.
+    """
+
+    levels: nn.ModuleList
+    dropout: nn.Module
+    dense: nn.Module
+    ups: nn.ModuleList
+    head: nn.Module
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Logits (B, out_channels, X, Y) of images (B, in_channels, X, Y) of any size."""
+        features = padded(images, multiple=8)
+        skips = []
+        for level in self.levels:  # (B, C, X, Y) to (B, 2C, X/2, Y/2)
+            skips.append(level(features))
+            features = nn.functional.max_pool2d(skips[-1], 2)
+        skips[-1] = self.dropout(skips[-1])
+        features = self.dense(features)
+        for up in self.ups:  # and back again
+            features = up(features, skips.pop())
+        return cropped(self.head(features), images)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import torch
 from torch import nn
 
-from medseg.networks.bcdu_blocks import DROPOUT, DenselyConnected, RecurrentUp, convolutions, head
-from medseg.networks.fit import cropped, padded
+from medseg.networks.bcdu_blocks import DROPOUT, DenselyConnected, DenseRecurrentUNet, RecurrentUp, convolutions, head
 from medseg.settings import whole_number
 
 
-class BCDUNet(nn.Module):
+class BCDUNet(DenseRecurrentUNet):
     """The network of Azad et al., "Bi-Directional ConvLSTM U-Net with Densley Connected Convolutions" (2019).
 
     https://doi.org/10.48550/arXiv.1909.00166, as released for Keras (https://github.com/rezazad68/BCDU-Net). Encoder:
@@ -60,16 +58,3 @@ class BCDUNet(nn.Module):
             for below, channels in [(bottom, third), (third, second), (second, first)]
         )
         self.head = head(first, out_channels)
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Logits (B, out_channels, X, Y) of images (B, in_channels, X, Y) of any size."""
-        features = padded(images, multiple=8)
-        skips = []
-        for level in self.levels:
-            skips.append(level(features))
-            features = nn.functional.max_pool2d(skips[-1], 2)
-        skips[-1] = self.dropout(skips[-1])
-        features = self.dense(features)
-        for up in self.ups:
-            features = up(features, skips.pop())
-        return cropped(self.head(features), images)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import torch
 from torch import nn
 
-from medseg.networks.bcdu_blocks import DenselyConnected, RecurrentUp, convolutions, head
-from medseg.networks.fit import cropped, padded
+from medseg.networks.bcdu_blocks import DenselyConnected, DenseRecurrentUNet, RecurrentUp, convolutions, head
 from medseg.settings import whole_number
 
 
-class MCGUNet(nn.Module):
+class MCGUNet(DenseRecurrentUNet):
     """The network of Asadi-Aghbolaghi et al., "Multi-level Context Gating of Embedded Collective Knowledge" (2020).
 
     https://doi.org/10.48550/arXiv.2003.05056, as its authors released it for Keras (``SEDU_Net_D3`` in
@@ -37,21 +35,10 @@ class MCGUNet(nn.Module):
         self.levels = nn.ModuleList(
             [convolutions(in_channels, first), convolutions(first, second), convolutions(second, third, count=3)]
         )
+        self.dropout = nn.Identity()
         self.dense = DenselyConnected(convolutions(third, bottom, count=3), bottom, blocks=3)
         self.ups = nn.ModuleList(
             RecurrentUp(below, channels, channels, bidirectional, squeeze=True)
             for below, channels in [(bottom, third), (third, second), (second, first)]
         )
         self.head = head(first, out_channels)
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Logits (B, out_channels, X, Y) of images (B, in_channels, X, Y) of any size."""
-        features = padded(images, multiple=8)
-        skips = []
-        for level in self.levels:
-            skips.append(level(features))
-            features = nn.functional.max_pool2d(skips[-1], 2)
-        features = self.dense(features)
-        for up in self.ups:
-            features = up(features, skips.pop())
-        return cropped(self.head(features), images)
