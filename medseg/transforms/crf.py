@@ -16,6 +16,7 @@ from monai.utils import convert_to_dst_type, convert_to_tensor
 from medseg.classical.crf import Parameters, refine
 from medseg.errors import DataError, Fault
 from medseg.settings import switch
+from medseg.transforms.native_grid import with_background
 from medseg.transforms.read import UNIT
 
 RANGE = (0.5, 99.5)  # percentiles of a channel that become 0 and 1
@@ -74,9 +75,7 @@ class RefineWithCRFd(MapTransform):
         for key in keys:
             scores = convert_to_tensor(data[key], dtype=torch.float32, track_meta=False).detach().cpu()
             _refuse_shape(scores, image, str(key), self.image_key, data[self.image_key])
-            if len(scores) == 1:  # the logit of the only label: softmax((0, x)) is (1 - sigmoid(x), sigmoid(x))
-                scores = torch.cat([torch.zeros_like(scores), scores])
-            found = scores.log_softmax(dim=0).numpy()
+            found = torch.from_numpy(with_background(scores.numpy())).log_softmax(dim=0).numpy()
             if self.slice_wise and found.ndim == 4:
                 for z in range(found.shape[-1]):
                     self._refine(found[..., z], image[..., z], spacing_mm and spacing_mm[:-1])

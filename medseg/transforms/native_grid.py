@@ -60,7 +60,7 @@ class ToNativeGridd(MapTransform):
         native = native_geometry(image)
         fed = Geometry(image.affine.numpy(), tuple(image.shape[1:]))
         for key in self.key_iterator(result):
-            scores = _with_background(torch.as_tensor(result[key]).detach().float().cpu().numpy())
+            scores = with_background(torch.as_tensor(result[key]).detach().float().cpu().numpy())
             found: dict[Hashable, npt.NDArray] = {key: onto_grid(scores, fed, native)[None]}
             if self.probabilities is not None:
                 found[self.probabilities] = probabilities_onto_grid(scores, fed, native)
@@ -82,7 +82,7 @@ def onto_grid(scores: npt.NDArray[np.float32], source: Geometry, target: Geometr
     return _resample(scores, index, target.shape).astype(dtype)
 
 
-def _with_background(scores: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+def with_background(scores: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """Two channels of one: softmax((0, x)) is (1 - sigmoid(x), sigmoid(x)), and its arg-max the larger of 0 and x."""
     return np.concatenate([np.zeros_like(scores), scores]) if len(scores) == 1 else scores
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -45,11 +46,16 @@ def refuse_other_methods(name: str, runs: Sequence[RunFolder]) -> None:
 
 def configuration(run: RunFolder) -> dict[str, Any]:
     """What ``config.yaml`` holds; nothing where there is none, or it is damaged."""
-    try:
-        content = yaml.safe_load(run.config) if run.config else None
-    except yaml.YAMLError:
-        return {}
+    content = _parsed(run.config) if run.config else None
     return content if isinstance(content, dict) else {}
+
+
+@functools.lru_cache(maxsize=64)
+def _parsed(text: str) -> Any:
+    try:
+        return yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # the same, written in C
+    except (yaml.YAMLError, RecursionError):
+        return None
 
 
 def _facts(run: RunFolder) -> dict[str, Any]:

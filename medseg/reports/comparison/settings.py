@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import functools
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import Any
 from urllib.parse import quote
 
-import yaml
-
 from medseg import files
 from medseg.errors import DataError
 from medseg.reports import markup
 from medseg.reports.comparison.method_runs import Method
+from medseg.reports.comparison.one_method import configuration
 from medseg.reports.run_folder import RunFolder
 from medseg.reports.text_table import plain, shorten
 
@@ -27,13 +25,13 @@ LONGEST, LONGEST_NAME = 120, 40
 
 def data_set(run: RunFolder) -> str:
     """The name of the folder that held the data: the last part of its path alone; empty where nothing says it."""
-    known = _config(run).get("dataset_dir") or _study(run).get("data")
+    known = configuration(run).get("dataset_dir") or _study(run).get("data")
     return plain(PurePath(known).name) if isinstance(known, str) else ""
 
 
 def settings_of(run: RunFolder) -> dict[str, str]:
     """Data set, what the study made equal, learning rate, patch size, loss and optimiser, where the files say them."""
-    config = _config(run)
+    config = configuration(run)
     sizes = [name for name in SIZES if name in config]
     train = config.get("train")
     parts = train if isinstance(train, Mapping) else {}
@@ -66,19 +64,6 @@ def _relative(page: Path, out: Path | None) -> str:
         return PurePath(os.path.relpath(page.resolve(), out.resolve())).as_posix()
     except ValueError:  # on another drive
         return ""
-
-
-def _config(run: RunFolder) -> Mapping[str, Any]:
-    found = _parsed(run.config)
-    return found if isinstance(found, Mapping) else {}
-
-
-@functools.lru_cache(maxsize=64)
-def _parsed(text: str) -> Any:
-    try:
-        return yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # the same, written in C
-    except (yaml.YAMLError, RecursionError):
-        return None
 
 
 def _study(run: RunFolder) -> Mapping[str, Any]:
