@@ -231,12 +231,14 @@ def study(
     seeds: Annotated[int, typer.Option(min=1, help="Runs a method.")] = 3,
     methods: Annotated[str | None, typer.Option(help="Some of study.yaml's, with commas; by default all.")] = None,
     equal: Annotated[str | None, typer.Option(help="What all methods get the same of: updates or time.")] = None,
+    subset: Annotated[str, typer.Option(help="Which cases are scored: validate or test.")] = "validate",
 ) -> None:
     """Train and evaluate a task's methods in turn, then compare them. The same command goes on where it stopped."""
     from medseg.workflows.run import parse_overrides
     from medseg.workflows.studies.study import run_study
 
-    for line in run_study(bundle, data, out, budget, seeds, _listed(methods), equal, parse_overrides(overrides or [])):
+    settings = parse_overrides(overrides or [])
+    for line in run_study(bundle, data, out, budget, seeds, _listed(methods), equal, subset, settings):
         typer.echo(line)
 
 

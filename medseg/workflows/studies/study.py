@@ -22,6 +22,8 @@ from medseg.workflows.studies.study_file import (
     EQUAL,
     LENGTHS,
     OWN,
+    SCORED,
+    VALIDATE,
     chosen_budget,
     chosen_methods,
     read_study_file,
@@ -39,6 +41,7 @@ def run_study(
     seeds: int = 3,
     methods: Sequence[str] | None = None,
     equal: str | None = None,
+    subset: str = VALIDATE,
     overrides: Mapping[str, Any] | None = None,
     say: Say | None = None,
 ) -> list[str]:
@@ -57,6 +60,8 @@ def run_study(
         seeds: how many runs a method.
         methods: some of the file's; None takes all.
         equal: ``updates`` or ``time``; None takes the file's, else ``time`` for a budget in minutes.
+        subset: which cases are scored: ``validate``, held out of training, or ``test``, which the data set itself (or
+            ``tested``) keeps back. A study that is done is scored anew for another, and not trained again.
         overrides: settings of every run, above those of the budget.
         say: takes progress, line by line; None prints it to stderr.
 
@@ -81,6 +86,7 @@ def run_study(
         settings=settings,
         equal=choice("equal", equal or file.equal or natural(settings), EQUAL),
         published=file.path if file.published else None,
+        subset=choice("subset", subset, SCORED),
     )
     return carry_out(study, say or to_stderr)
 
@@ -131,6 +137,7 @@ def carry_out(study: Study, say: Say) -> list[str]:
     say(f"checking {several} and the data")
     look = look_first(study.bundle, str(study.data), study.methods, study.settings)
     _refuse_published(study, look)
+    _refuse_empty(study, look)
     runs = [Run(method, seed) for seed in range(study.seeds) for method in study.methods]
     with ended_by_signals(), locked(study.out, say) as lock:
         state = StudyState(study.out, _described(study, look))
@@ -165,6 +172,13 @@ def _refuse_published(study: Study, look: FirstLook) -> None:
     if study.published is not None and look.labels:
         known = (MEAN, *look.labels) if len(look.labels) > 1 else look.labels
         refuse_other_labels(read_published(study.published), known, study.published, "this bundle")
+
+
+def _refuse_empty(study: Study, look: FirstLook) -> None:
+    """What would be found when the first run is evaluated."""
+    if not look.cases.get(study.subset):
+        fix = "score the cases held out of training (--subset validate), or set tested=0.2"
+        raise UsageError(Fault("E903", "no labelled test cases to score", fix, found=str(dict(look.cases)), file=study.data))
 
 
 def _described(study: Study, look: FirstLook) -> dict[str, Any]:

@@ -17,6 +17,8 @@ from medseg.workflows.bundles import suggestion
 NAME = "study.yaml"
 EQUAL = ("updates", "time")
 LENGTHS = ("epochs", "minutes")
+VALIDATE = "validate"
+SCORED = (VALIDATE, "test")  # whose cases a study may score
 # what a study sets itself, for every run
 OWN = ("bundle_root", "dataset_dir", "output_dir", "overwrite", "resume", "seed")
 # what all methods must share, or they would not be scored on the same cases

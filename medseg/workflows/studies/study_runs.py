@@ -18,7 +18,7 @@ from medseg.workflows.bundles import config_files
 from medseg.workflows.run import checked_path, command_line, command_words
 from medseg.workflows.studies.child import run_child
 from medseg.workflows.studies.first_look import FirstLook
-from medseg.workflows.studies.study_file import LENGTHS, Method
+from medseg.workflows.studies.study_file import LENGTHS, VALIDATE, Method
 from medseg.workflows.studies.study_state import StudyState
 
 WORKFLOWS = ("train", "evaluate")
@@ -38,6 +38,7 @@ class Study:
         equal: ``updates``: every run makes as many as the budget gives the first run; ``time``: every method is planned
             for the same minutes, its seeds for as many epochs as the first of them.
         published: a file with published figures to show beside, or None.
+        subset: which cases are scored, ``validate`` or ``test``.
     """
 
     bundle: Path
@@ -48,6 +49,7 @@ class Study:
     settings: Mapping[str, Any]
     equal: str
     published: Path | None = None
+    subset: str = VALIDATE
 
 
 @dataclass(frozen=True)
@@ -120,17 +122,23 @@ class Conductor:
         for workflow in WORKFLOWS:
             if workflow == "train" and _is_trained(folder):
                 continue
-            given = settings | {"resume": True} if workflow == "train" else settings
+            given = settings | self._own(workflow)
             config = config_files(self.study.bundle, workflow, run.method.delta)
-            self.state.note(run.name, **{workflow: command_line(config, given)})
+            self.state.note(run.name, done=False, **{workflow: command_line(config, given)})
             self.say(command_line(config, given))
             words = [sys.executable, *command_words(config, given)[1:]]
             reason = run_child(words, self.study.out / run.log, lambda line: self.say(f"  {line}"), self.lock)
             self._keep_plan(run)
             if reason is not None:
                 return reason
-        self.state.note(run.name, done=True, **_facts(folder))
+        self.state.note(run.name, done=True, subset=self.study.subset, **_facts(folder))
         return None
+
+    def _own(self, workflow: str) -> dict[str, Any]:
+        """The settings of one workflow alone."""
+        if workflow == "train":
+            return {"resume": True}
+        return {} if self.study.subset == VALIDATE else {"subset": self.study.subset}
 
     def _epochs(self, run: Run) -> dict[str, Any] | None:
         """What of the budget is this run's own; None where it hangs on a run that failed."""
@@ -170,11 +178,10 @@ class Conductor:
             self.state.save()
 
     def _is_done(self, run: Run) -> bool:
-        """Whether all of it was done, and is still there."""
-        folder = self.study.out / run.name
-        return self.state.content["runs"].get(run.name, {}).get("done", False) and (
-            _is_trained(folder) and (folder / "cases.csv").is_file()
-        )
+        """Whether all of it was done, on the cases that are asked for, and is still there."""
+        folder, noted = self.study.out / run.name, self.state.content["runs"].get(run.name, {})
+        done = noted.get("done", False) and noted.get("subset", VALIDATE) == self.study.subset
+        return done and _is_trained(folder) and (folder / "cases.csv").is_file()
 
     def _time_left(self, n_left: int) -> str:
         """As long as the runs so far took; before the first, what the budget says."""

@@ -57,6 +57,24 @@ def test_what_is_done_is_not_done_again(start, tmp_path):
     assert calls(tmp_path, "wide/seed0") == ["train 2 None 0", "evaluate 2 None 0", "evaluate 2 None 0"]
 
 
+def test_another_subset_is_scored_without_training_again(start, tmp_path):
+    (tmp_path / "data" / "split").write_text("with tests")
+    start(methods=["plain"])
+    _, said = start(methods=["plain"], subset="test")
+    assert calls(tmp_path, "plain/seed0") == ["train 2 None 0", "evaluate 2 None 0", "evaluate 2 None 0"]
+    evaluated = [line for line in said if "evaluate.yaml" in line]
+    assert len(evaluated) == 1 and "--subset test" in evaluated[0]
+    assert start(methods=["plain"], subset="test")[1][-1].endswith("is done")
+    assert any("evaluate.yaml" in line and "--subset" not in line for line in start(methods=["plain"])[1])
+
+
+@pytest.mark.parametrize(("subset", "words"), [("test", "no labelled test cases"), ("all", "one of validate, test")])
+def test_a_subset_that_cannot_be_scored_is_refused_before_any_run(start, tmp_path, subset, words):
+    with pytest.raises(UsageError, match=rf"E903.*{words}"):
+        start(subset=subset)
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_second_start_may_add_methods_and_seeds(start, tmp_path):
     start(methods=["deep"])
     start(seeds=2)
