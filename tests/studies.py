@@ -31,7 +31,8 @@ def stand_in(patch, steps=None):
     def look(bundle, data, methods, settings):
         kept = {method.name: repr(settings) for method in methods}
         split = (Path(data) / "split").read_text()
-        return FirstLook({"train": 4, "validate": 1, "test": int(split == "with tests")}, split, {m.name: steps.get(m.name, 4) for m in methods}, kept)
+        cases = {"train": 4, "validate": 1, "test": int(split == "with tests")}
+        return FirstLook(cases, split, {m.name: steps.get(m.name, 4) for m in methods}, kept)
 
     patch(study_runs, "command_words", words)
     patch(study, "look_first", look)

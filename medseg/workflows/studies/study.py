@@ -178,7 +178,8 @@ def _refuse_empty(study: Study, look: FirstLook) -> None:
     """What would be found when the first run is evaluated."""
     if not look.cases.get(study.subset):
         fix = "score the cases held out of training (--subset validate), or set tested=0.2"
-        raise UsageError(Fault("E903", "no labelled test cases to score", fix, found=str(dict(look.cases)), file=study.data))
+        found = str(dict(look.cases))
+        raise UsageError(Fault("E903", f"no labelled {study.subset} cases to score", fix, found=found, file=study.data))
 
 
 def _described(study: Study, look: FirstLook) -> dict[str, Any]:
