@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import sys
 from typing import Any
 
@@ -16,6 +17,8 @@ logger = logging.getLogger(__name__)
 class Progress:
     """One bar over all iterations of an engine. Where the output is no terminal, one line an epoch instead.
 
+    The loss is the mean over the iterations of the epoch so far: one batch says little.
+
     Args:
         what: a word before the bar (``train``, ``evaluate``, ``infer``).
         evaluator: a validation engine whose key metric is shown beside the loss.
@@ -24,10 +27,12 @@ class Progress:
     def __init__(self, what: str, evaluator: Engine | None = None) -> None:
         self.what, self.evaluator = what, evaluator
         self.bar: tqdm | None = None
+        self.losses: list[float] = []  # of this epoch's iterations
 
     def attach(self, engine: Engine) -> None:
         """Attach to a trainer or an evaluator."""
         engine.add_event_handler(Events.STARTED, self._start)
+        engine.add_event_handler(Events.EPOCH_STARTED, lambda: self.losses.clear())
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._step)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._line)
         for end in (Events.COMPLETED, Events.TERMINATE):
@@ -41,22 +46,23 @@ class Progress:
                         smoothing=0.1)  # fmt: skip
 
     def _step(self, engine: Engine) -> None:
+        if self.evaluator is not None:
+            output: Any = engine.state.output
+            self.losses.append(float((output[0] if isinstance(output, list) else output)[CommonKeys.LOSS]))
         if self.bar is None or self.bar.disable:
             return
         if self.evaluator is not None:
             self.bar.set_description(f"{self.what} epoch {engine.state.epoch}/{engine.state.max_epochs}", refresh=False)
-            self.bar.set_postfix(self._values(engine), refresh=False)
+            self.bar.set_postfix(self._values(), refresh=False)
         self.bar.update()
 
     def _line(self, engine: Engine) -> None:
         if self.bar is not None and self.bar.disable and self.evaluator is not None:
-            values = ", ".join(f"{name} {value}" for name, value in self._values(engine).items())
+            values = ", ".join(f"{name} {value}" for name, value in self._values().items())
             logger.info("%s: epoch %d of %d: %s", self.what, engine.state.epoch, engine.state.max_epochs, values)
 
-    def _values(self, engine: Engine) -> dict[str, str]:
-        output: Any = engine.state.output
-        first = output[0] if isinstance(output, list) else output
-        values = {"loss": f"{float(first[CommonKeys.LOSS]):.4f}"}
+    def _values(self) -> dict[str, str]:
+        values = {"loss": f"{math.fsum(self.losses) / len(self.losses):.4f}"}
         if self.evaluator is not None and self.evaluator.state.metrics:
             values["dice"] = f"{self.evaluator.state.metrics[self.evaluator.state.key_metric_name]:.4f}"
         return values

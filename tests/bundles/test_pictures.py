@@ -1,4 +1,4 @@
-"""Pictures as they lie about: colours where grey is set, masks of 255 or with a palette, sizes that no stride divides."""
+"""Odd pictures: colours where grey is set, masks of 255 or with a palette, sizes that no stride divides."""
 
 import shutil
 import sys

@@ -5,6 +5,7 @@ import sys
 
 import pytest
 from engines import make_evaluator, make_trainer, network
+from ignite.engine import Events
 
 from medseg.handlers import Progress
 
@@ -36,6 +37,20 @@ def test_elsewhere_one_line_an_epoch(caplog, capfd):
     lines = [record.getMessage() for record in caplog.records if "epoch" in record.getMessage()]
     assert [line.split(":")[1] for line in lines] == [" epoch 1 of 2", " epoch 2 of 2"]
     assert "%|" not in capfd.readouterr().err
+
+
+def test_the_loss_is_the_mean_of_the_epoch(caplog):
+    losses = []
+    net = network()
+    evaluator = make_evaluator(net, [0.25, 0.75])
+    trainer = make_trainer(net, evaluator=evaluator, handlers=[Progress("train", evaluator)])
+    trainer.add_event_handler(Events.ITERATION_COMPLETED, lambda: losses.append(float(trainer.state.output[0]["loss"])))
+    with caplog.at_level(logging.INFO, logger="medseg"):
+        trainer.run()
+    lines = [record.getMessage() for record in caplog.records if "epoch" in record.getMessage()]
+    means = [sum(losses[:3]) / 3, sum(losses[3:]) / 3]
+    assert [f"loss {mean:.4f}" in line for line, mean in zip(lines, means, strict=True)] == [True, True]
+    assert means[0] != pytest.approx(losses[2], abs=1e-3)
 
 
 def test_an_error_closes_the_bar_and_goes_on(monkeypatch):
