@@ -60,15 +60,23 @@ def plan_epochs(
     copied = copy.deepcopy(network)
     step = _seconds_a_step(copied.train(), inferer, loss, dataloader, device, TIMED_SHARE * 60 * minutes)
     validation = len(val_dataset) * _seconds_a_case(copied.eval(), val_inferer, val_dataset, device)
-    left = max(0.0, SHARE * 60 * minutes - validations * validation)
-    planned = max(1, math.floor(left / (step * len(dataloader)) + 1e-6))
-    if validations:  # a few epochs less may leave room for more of them, the last epoch's among them
-        fewer = range(math.ceil(LEAST_KEPT * planned), planned + 1)
-        planned = max(fewer, key=lambda epochs: (epochs // validation_interval(epochs, validations), epochs))
-    planned = _agreed(planned)
+    planned = _agreed(_epochs_within(SHARE * 60 * minutes, step * len(dataloader), validation, validations))
     message = "%.3g minutes at %.3f s a step and %.1f s a validation: %d epochs of %d steps"
     logger.info(message, minutes, step, validation, planned, len(dataloader))
     return planned
+
+
+def _epochs_within(seconds: float, epoch: float, validation: float, validations: int) -> int:
+    """Epochs that fit beside their validations, at least one; `epoch` and `validation` are the seconds each takes."""
+    planned = math.floor((seconds - validations * validation) / epoch + 1e-6)
+    if not validations:
+        return max(1, planned)
+    if planned >= validations:  # a few epochs less may leave room for more of them, the last epoch's among them
+        fewer = range(math.ceil(LEAST_KEPT * planned), planned + 1)
+        return max(fewer, key=lambda epochs: (epochs // validation_interval(epochs, validations), epochs))
+    slow = range(2, math.floor(seconds / epoch + 1e-6) + 1)  # where there are fewer epochs, there are fewer validations
+    fits = [n for n in slow if n * epoch + n // validation_interval(n, validations) * validation <= seconds + 1e-6]
+    return max(fits, default=1)
 
 
 def validation_interval(epochs: int, validations: int) -> int:

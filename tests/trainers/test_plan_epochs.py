@@ -1,3 +1,4 @@
+import sys
 import time
 
 import pytest
@@ -9,6 +10,7 @@ from torch.utils.data import DataLoader
 from medseg.errors import UsageError
 from medseg.trainers import plan_epochs, validation_interval
 
+plan_module = sys.modules["medseg.trainers.plan_epochs"]  # the package has the function under this name
 LOSS = torch.nn.BCEWithLogitsLoss()
 
 
@@ -70,6 +72,19 @@ def test_validations_are_taken_off_the_budget(monkeypatch):
     epochs = plan_epochs(7, 0.1, network(), SimpleInferer(), loss, DataLoader(batches(4), batch_size=2),
                          torch.device("cpu"), Slow(), batches(3), validations=2)  # fmt: skip
     assert epochs == 24  # 5.4 s less twice three cases of 0.5 s
+
+
+@pytest.mark.parametrize(("seconds", "planned"), [(9, 1), (39, 1), (41, 2), (59, 2), (61, 5), (81, 4), (95, 5)])
+def test_a_slow_network_has_the_epochs_that_fit_with_the_validations_it_will_have(monkeypatch, seconds, planned):
+    """Ten seconds an epoch and ten a validation, of which four are wished for: 2 and 3 epochs have 2 and 3 of them (40
+    and 60 s), 5 have one (60 s), as 5 is prime, and from 80 s on all four fit.
+    """
+    monkeypatch.setattr(plan_module, "_seconds_a_step", lambda *_: 5.0)
+    monkeypatch.setattr(plan_module, "_seconds_a_case", lambda *_: 5.0)
+    monkeypatch.setattr(plan_module, "SHARE", 1.0)
+    found = plan_epochs(7, seconds / 60, network(), SimpleInferer(), LOSS, DataLoader(batches(4), batch_size=2),
+                        torch.device("cpu"), SimpleInferer(), batches(2), validations=4)  # fmt: skip
+    assert found == planned
 
 
 @pytest.mark.parametrize(
