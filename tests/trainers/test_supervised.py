@@ -1,3 +1,4 @@
+import multiprocessing
 from types import SimpleNamespace
 
 import pytest
@@ -111,3 +112,18 @@ def test_processes_share_the_statistics_of_batch_normalisation(monkeypatch):
     monkeypatch.setattr(torch.distributed, "all_reduce", lambda buffer: buffer.add_(3.0))
     supervised._share_buffers(SimpleNamespace(network=net))
     assert (net.running_mean.item(), net.running_var.item(), net.num_batches_tracked.item()) == (1.5, 2.0, 0)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_workers_end_with_training(fails):
+    """Left to the garbage collector, each is waited for for 5 s."""
+    trainer = make_trainer(lr=float("nan") if fails else 0.1)
+    loader = DataLoader(batches(), batch_size=1, num_workers=1, persistent_workers=True)
+    trainer.data_loader = loader
+    before = set(multiprocessing.active_children())
+    if fails:
+        with pytest.raises(TrainingError):
+            trainer.run()
+    else:
+        trainer.run()
+    assert set(multiprocessing.active_children()) <= before
