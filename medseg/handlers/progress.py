@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import sys
 from typing import Any
 
@@ -27,12 +26,12 @@ class Progress:
     def __init__(self, what: str, evaluator: Engine | None = None) -> None:
         self.what, self.evaluator = what, evaluator
         self.bar: tqdm | None = None
-        self.losses: list[float] = []  # of this epoch's iterations
+        self.loss_sum, self.steps = 0.0, 0  # of this epoch's iterations
 
     def attach(self, engine: Engine) -> None:
         """Attach to a trainer or an evaluator."""
         engine.add_event_handler(Events.STARTED, self._start)
-        engine.add_event_handler(Events.EPOCH_STARTED, lambda: self.losses.clear())
+        engine.add_event_handler(Events.EPOCH_STARTED, self._begin_epoch)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._step)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._line)
         for end in (Events.COMPLETED, Events.TERMINATE):
@@ -45,10 +44,14 @@ class Progress:
                         unit="step" if self.evaluator else "case", file=sys.stderr, dynamic_ncols=True,
                         smoothing=0.1)  # fmt: skip
 
+    def _begin_epoch(self) -> None:
+        self.loss_sum, self.steps = 0.0, 0
+
     def _step(self, engine: Engine) -> None:
         if self.evaluator is not None:
             output: Any = engine.state.output
-            self.losses.append(float((output[0] if isinstance(output, list) else output)[CommonKeys.LOSS]))
+            self.loss_sum += float((output[0] if isinstance(output, list) else output)[CommonKeys.LOSS])
+            self.steps += 1
         if self.bar is None or self.bar.disable:
             return
         if self.evaluator is not None:
@@ -62,7 +65,7 @@ class Progress:
             logger.info("%s: epoch %d of %d: %s", self.what, engine.state.epoch, engine.state.max_epochs, values)
 
     def _values(self) -> dict[str, str]:
-        values = {"loss": f"{math.fsum(self.losses) / len(self.losses):.4f}"}
+        values = {"loss": f"{self.loss_sum / self.steps:.4f}"}
         if self.evaluator is not None and self.evaluator.state.metrics:
             values["dice"] = f"{self.evaluator.state.metrics[self.evaluator.state.key_metric_name]:.4f}"
         return values

@@ -74,9 +74,12 @@ def _epochs_within(seconds: float, epoch: float, validation: float, validations:
     if planned >= validations:  # a few epochs less may leave room for more of them, the last epoch's among them
         fewer = range(math.ceil(LEAST_KEPT * planned), planned + 1)
         return max(fewer, key=lambda epochs: (epochs // validation_interval(epochs, validations), epochs))
-    slow = range(2, math.floor(seconds / epoch + 1e-6) + 1)  # where there are fewer epochs, there are fewer validations
-    fits = [n for n in slow if n * epoch + n // validation_interval(n, validations) * validation <= seconds + 1e-6]
-    return max(fits, default=1)
+    most = math.floor((seconds - validation) / epoch + 1e-6)  # fewer epochs than validations wished for, or slow ones
+    for planned in range(most, 1, -1):
+        made = planned // validation_interval(planned, validations)
+        if planned * epoch + made * validation <= seconds + 1e-6:
+            return planned
+    return 1
 
 
 def validation_interval(epochs: int, validations: int) -> int:

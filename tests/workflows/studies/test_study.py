@@ -68,6 +68,17 @@ def test_another_subset_is_scored_without_training_again(start, tmp_path):
     assert any("evaluate.yaml" in line and "--subset" not in line for line in start(methods=["plain"])[1])
 
 
+def test_what_a_stopped_evaluation_of_another_subset_left_is_scored_again(start, tmp_path):
+    """It may have written its rows before it was stopped."""
+    (tmp_path / "data" / "split").write_text("with tests")
+    start(methods=["plain"])
+    conduct(tmp_path, plain_seed0="fail in evaluate")
+    with pytest.raises(TrainingError):
+        start(methods=["plain"], subset="test")
+    conduct(tmp_path)
+    assert any("evaluate.yaml" in line for line in start(methods=["plain"])[1])
+
+
 @pytest.mark.parametrize(("subset", "words"), [("test", "no labelled test cases"), ("all", "one of validate, test")])
 def test_a_subset_that_cannot_be_scored_is_refused_before_any_run(start, tmp_path, subset, words):
     with pytest.raises(UsageError, match=rf"E903.*{words}"):
