@@ -77,7 +77,7 @@ class RecurrentUp(nn.Module):
         self.upsample = nn.Sequential(
             he_normal(nn.ConvTranspose2d(in_channels, channels, 2, stride=2)),
             squeeze_excite(channels) if squeeze else nn.Identity(),
-            nn.BatchNorm2d(channels, eps=1e-3, momentum=0.01),  # Keras' values
+            nn.BatchNorm2d(channels, eps=1e-3),  # as in Keras, whose momentum (here 0.01) takes some hundred steps
             nn.ReLU(inplace=True),
         )
         self.merge: nn.Module = (

@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn.functional import interpolate, max_pool2d
 
 from medseg.networks.fit import cropped, padded
-from medseg.settings import whole_number
+from medseg.settings import number, whole_number
 
 POOLED = (2, 3, 5, 6)  # sides of the squares of spatial pooling
 MULTIPLE, LEAST = 16, 32  # of the image's sides: the coarsest path has 1/16, and 1/4 must hold the largest square
@@ -36,12 +36,14 @@ class MAPNet(nn.Module):
         in_channels: channels of the image.
         out_channels: channels of the logits.
         width: channels of the finest path, which all others are multiples of but the last, of half as many.
+        norm_momentum: the weight of a new batch in the running statistics of batch normalisation. The authors' code has
+            0.01 (there called 0.99): for some hundred steps what is predicted has little to do with what was trained.
 
     Raises:
-        UsageError: E903, a channel number below 1, or a width below 2.
+        UsageError: E903, a channel number below 1, a width below 2, or a momentum that is not between 0 and 1.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, width: int = 64) -> None:
+    def __init__(self, in_channels: int, out_channels: int, width: int = 64, norm_momentum: float = 0.1) -> None:
         super().__init__()
         whole_number("in_channels", in_channels)
         whole_number("out_channels", out_channels)
@@ -65,6 +67,10 @@ class MAPNet(nn.Module):
             _convolved(width // 2, out_channels, 1),
         )
         self.apply(_draw_as_tensorflow)
+        momentum = number("norm_momentum", norm_momentum, 0.0, 1.0)
+        for norm in self.modules():
+            if isinstance(norm, nn.BatchNorm2d):
+                norm.momentum = momentum
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Images (B, in_channels, X, Y) to logits (B, out_channels, X, Y)."""
@@ -166,7 +172,7 @@ class _Bilinear(nn.Upsample):
 
 
 def _norm(channels: int) -> nn.BatchNorm2d:
-    return nn.BatchNorm2d(channels, eps=1e-3, momentum=0.01)  # TensorFlow's momentum 0.99
+    return nn.BatchNorm2d(channels, eps=1e-3)  # as in TensorFlow
 
 
 def _conv(channels: int, wanted: int, kernel: int, stride: int = 1) -> nn.Module:

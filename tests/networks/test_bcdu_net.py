@@ -107,12 +107,12 @@ def test_the_head_has_two_hidden_channels_a_logit(out_channels):
     assert (last.out_channels, last.kernel_size) == (out_channels, (1, 1))
 
 
-def test_batch_normalisation_as_in_keras():
+def test_batch_normalisation_as_in_keras_but_for_its_momentum():
     norms = [module for module in narrow().modules() if isinstance(module, nn.BatchNorm2d)]
     assert [(norm.num_features, norm.eps, norm.momentum) for norm in norms] == [
-        (32, 1e-3, 0.01),
-        (16, 1e-3, 0.01),
-        (8, 1e-3, 0.01),
+        (32, 1e-3, 0.1),
+        (16, 1e-3, 0.1),
+        (8, 1e-3, 0.1),
     ]
 
 

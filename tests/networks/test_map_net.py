@@ -153,7 +153,18 @@ def test_all_convolutions_but_the_stems_follow_normalisation_and_relu():
                  and len(module) == 3 and isinstance(module[0], nn.BatchNorm2d)]  # fmt: skip
     assert all(isinstance(module[1], nn.ReLU) for module in convolved)
     assert len(convolved) == len(layers(network, nn.Conv2d)) - 3
-    assert {(norm.momentum, norm.eps) for norm in layers(network, nn.BatchNorm2d)} == {(0.01, 1e-3)}
+
+
+@pytest.mark.parametrize(("given", "momentum"), [({}, 0.1), ({"norm_momentum": 0.01}, 0.01)])
+def test_the_momentum_of_batch_normalisation(given, momentum):
+    norms = layers(MAPNet(1, 1, 2, **given), nn.BatchNorm2d)
+    assert {(norm.momentum, norm.eps) for norm in norms} == {(momentum, 1e-3)}
+
+
+@pytest.mark.parametrize("momentum", [0, 1, -0.1, "fast"])
+def test_a_momentum_that_makes_no_sense_is_refused(momentum):
+    with pytest.raises(UsageError, match=r"E903.*norm_momentum"):
+        MAPNet(1, 1, 2, norm_momentum=momentum)
 
 
 def test_weights_are_drawn_with_the_variance_of_one_over_the_number_of_values_summed(full):
