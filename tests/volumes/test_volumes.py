@@ -265,12 +265,13 @@ def bombs(folder, series):
 
 
 MEASURE = """
-import json, resource, sys, time
+import json, sys, time
 from medseg.errors import DataError
 from medseg.volumes import dicom, itk, read_volume
 
-def peak():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
+def peak():  # in MB; `ru_maxrss` would start at what the process that began this one held
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) for line in status if line.startswith("VmHWM")) >> 10
 
 before, rows = peak(), []
 for path in sys.argv[1:]:

@@ -1,8 +1,10 @@
 """The 2D networks against MONAI's nearest one: operations, seconds a step and an image, time for the same operations.
 
-Goals, on a CPU in float32: no network takes longer for its operations than MONAI's `BasicUNet` of the same channels
-(ratio at most 1.05, the noise of this bench), in inference and in training; and each predicts pictures of 256 x 256 in
-batches of four within 2 GB.
+    python tools/bench/networks.py [network …]
+
+Goals, on a CPU in float32: no network takes longer for its operations than MONAI's `BasicUNet` (ratio at most 1.05, the
+noise of this bench), in inference and in training; and each predicts pictures of 256 x 256 in batches of four, as the
+bundles do, within 2 GB. The peer has the channels of U-Net, or for the smallest network its few.
 
 Operations are counted by PyTorch (`torch.utils.flop_counter`). What is compared runs alternately; ratios are medians
 over rounds. Networks of recurrent cells or of many small convolutions do less in each operation, so they are measured
@@ -11,12 +13,12 @@ against the goal too, and the table says by how much they miss it.
 
 from __future__ import annotations
 
-import resource
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import torch
 from monai.networks.nets import AttentionUnet, BasicUNet, DynUNet
@@ -26,11 +28,13 @@ from medseg.networks import BCDUNet, MAPNet, MCGUNet, R2UNet, SmallUNet, UNet
 
 SIZE, BATCH, ROUNDS = 256, 4, 3
 GOAL, GOAL_BYTES = 1.05, 2e9
-PEER = "MONAI BasicUNet"
+PEER, NARROW_PEER = "MONAI BasicUNet", "MONAI BasicUNet, narrow"
+NARROW = ("SmallUNet", NARROW_PEER)
 CHANNELS = {"in_channels": 1, "out_channels": 1}
-NETWORKS: dict[str, Callable[[], torch.nn.Module]] = {
-    PEER: lambda: BasicUNet(2, features=(64, 128, 256, 512, 512, 64), norm="batch", act="relu",
-                            upsample="nontrainable", **CHANNELS),
+Make = Callable[[], torch.nn.Module]
+NETWORKS: dict[str, Make] = {
+    PEER: lambda: _basic_unet((64, 128, 256, 512, 512, 64)),
+    NARROW_PEER: lambda: _basic_unet((8, 16, 32, 32, 32, 8)),
     "UNet, padded": lambda: UNet(**CHANNELS),
     "UNet, ronneberger": lambda: UNet(**CHANNELS, form="ronneberger"),
     "UNet, primakov": lambda: UNet(**CHANNELS, form="primakov"),
@@ -46,13 +50,14 @@ NETWORKS: dict[str, Callable[[], torch.nn.Module]] = {
 }  # fmt: skip
 
 
-def main() -> None:
+def main(chosen: Sequence[str]) -> None:
     """Print the table, and exit 1 where a goal is missed."""
     missed = []
-    print(f"{'':28s} parameters  GFLOP  s/image  s/step (batch {BATCH})  per GFLOP / {PEER}: image, step  peak MB")
-    for name, make in NETWORKS.items():
+    print(f"{'':28s} parameters  GFLOP  s/image  s/step (batch {BATCH})  per GFLOP / MONAI's: image, step  peak MB")
+    for name in chosen or NETWORKS:
+        make, peer = NETWORKS[name], NETWORKS[NARROW_PEER if name in NARROW else PEER]
         peak = _peak_bytes(name)
-        predict, train = (_ratio(make, mode) for mode in (_predict, _step))
+        predict, train = (_ratio(make, peer, mode) for mode in (_predict, _step))
         network = make()
         count = sum(parameter.numel() for parameter in network.parameters())
         print(f"{name:28s} {count:10,d} {_operations(network) / 1e9:6.1f} {predict[0]:8.3f} {train[0]:9.2f}"
@@ -64,6 +69,10 @@ def main() -> None:
         sys.exit(1)
 
 
+def _basic_unet(features: Sequence[int]) -> torch.nn.Module:
+    return BasicUNet(2, features=features, norm="batch", act="relu", upsample="nontrainable", **CHANNELS)
+
+
 def _operations(network: torch.nn.Module) -> int:
     """Floating-point operations of one picture."""
     with torch.inference_mode(), FlopCounterMode(display=False) as counter:
@@ -72,13 +81,13 @@ def _operations(network: torch.nn.Module) -> int:
 
 
 def _predict(network: torch.nn.Module) -> float:
-    """Seconds an image."""
+    """Seconds an image, of a batch."""
     network.eval()
-    images = torch.rand(1, 1, SIZE, SIZE)
+    images = torch.rand(BATCH, 1, SIZE, SIZE)
     with torch.inference_mode():
         start = time.perf_counter()
         network(images)
-        return time.perf_counter() - start
+        return (time.perf_counter() - start) / BATCH
 
 
 def _step(network: torch.nn.Module) -> float:
@@ -90,9 +99,9 @@ def _step(network: torch.nn.Module) -> float:
     return time.perf_counter() - start
 
 
-def _ratio(make: Callable[[], torch.nn.Module], run: Callable[[torch.nn.Module], float]) -> tuple[float, float]:
+def _ratio(make: Make, make_peer: Make, run: Callable[[torch.nn.Module], float]) -> tuple[float, float]:
     """Median seconds, and the median ratio to the peer's of seconds an operation, each pair of runs in turn."""
-    own, peer = make(), NETWORKS[PEER]()
+    own, peer = make(), make_peer()
     share = _operations(peer) / _operations(own)
     run(own), run(peer)
     pairs = [(run(own), run(peer)) for _ in range(ROUNDS)]
@@ -101,15 +110,16 @@ def _ratio(make: Callable[[], torch.nn.Module], run: Callable[[torch.nn.Module],
 
 def _peak_bytes(name: str) -> float:
     """The largest memory of a process that predicts a batch."""
-    done = subprocess.run([sys.executable, __file__, name], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, __file__, "--peak", name], capture_output=True, text=True, check=True)
     return float(done.stdout)
 
 
 def _predict_batch(name: str) -> None:
     with torch.inference_mode():
         NETWORKS[name]().eval()(torch.rand(BATCH, 1, SIZE, SIZE))
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+    status = Path("/proc/self/status").read_text(encoding="ascii")  # `ru_maxrss` would be the parent's at least
+    print(int(status.split("VmHWM:")[1].split()[0]) * 1024)
 
 
 if __name__ == "__main__":
-    main() if len(sys.argv) == 1 else _predict_batch(sys.argv[1])
+    _predict_batch(sys.argv[2]) if sys.argv[1:2] == ["--peak"] else main(sys.argv[1:])
