@@ -1,4 +1,4 @@
-"""The anatomy of the lung phantoms: a chest, drawn from formulas on a `Scene`.
+"""The anatomy of the lung phantoms: a chest on a couch, drawn from formulas on a `Scene`.
 
 The frame is in mm: x to the patient's right, y to the front, z upwards, the origin before the spine at the fork of the
 trachea. Sizes are those of an adult of middle height who lies on the back with the arms raised.
@@ -6,6 +6,7 @@ trachea. Sizes are those of an adult of middle height who lies on the back with 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -14,8 +15,10 @@ import numpy.typing as npt
 from scipy.spatial.transform import Rotation
 
 from medseg.cases.phantoms._fields import within
+from medseg.cases.phantoms._grids import PerAxis, positions
 from medseg.cases.phantoms._scene import Scene, among, ellipsoid, profile
 from medseg.cases.phantoms._waves import waves
+from medseg.geometry import Geometry
 
 Floats = npt.NDArray[np.floating]
 Mask = npt.NDArray[np.bool_]
@@ -94,12 +97,9 @@ def a_patient(rng: np.random.Generator) -> Patient:
 
 def draw_thorax(scene: Scene, patient: Patient, rng: np.random.Generator) -> Mask:
     """Paint a chest and return where its lungs are: with their vessels and consolidations, without the airways."""
-    cavity_mm = _outline_mm(scene, CAVITY, CAVITY_POWER)
-    _wall(scene, patient, cavity_mm, rng)
-    scene.paint(T.LUNG, _lungs(scene, patient, cavity_mm, rng))
-    _spine(scene)
+    draw_trunk(scene, patient, rng)
     _abdomen(scene, patient, rng)
-    _heart(scene, patient)
+    draw_heart(scene, patient)
     _great_vessels(scene)
     lung = scene.tissue == T.LUNG
     _vessel_trees(scene, rng)
@@ -108,6 +108,35 @@ def draw_thorax(scene: Scene, patient: Patient, rng: np.random.Generator) -> Mas
     lung &= ~among(scene.tissue, (T.GAS, T.WALL))
     _lobar_bronchi(scene)
     return lung
+
+
+def draw_trunk(scene: Scene, patient: Patient, rng: np.random.Generator) -> Floats:
+    """Paint what a chest and a belly share, wall, lungs, spine and the fat between them; ribs go all the way down.
+
+    Returns the distance in mm to the inside of the rib cage, negative within, approximate off it.
+    """
+    cavity_mm = _outline_mm(scene, CAVITY, CAVITY_POWER)
+    _wall(scene, patient, cavity_mm, rng)
+    scene.paint(T.LUNG, _lungs(scene, patient, cavity_mm, rng))
+    _spine(scene)
+    return cavity_mm
+
+
+def draw_couch(scene: Scene, geometry: Geometry, per_axis: PerAxis, lowest_mm: float, rng: np.random.Generator) -> None:
+    """Paint a curved shell full of foam in the scanner's own frame, and a mat between it and the body.
+
+    Args:
+        scene: with a body whose lowest point is at y = `lowest_mm` in the patient's frame.
+        geometry, per_axis: what the scene was made with.
+        rng: chooses the couch's height and form.
+    """
+    x, y = positions(geometry, per_axis).reshape(3, *scene.tissue.shape)[:2, :, :, 0]
+    below = lowest_mm - within(rng, (4, 12)) + x**2 / within(rng, (1100, 2600)) - y
+    reach = np.abs(x) < within(rng, (165, 210))
+    mat = (np.abs(x) < 150) & (below > -30) & (below < 0) & (y < lowest_mm + 25)
+    hollow = (below >= 3.2) & (below < 26.8)
+    for value, part in ((T.FOAM, mat), (T.SHELL, reach & (below >= 0) & (below < 30)), (T.FOAM, reach & hollow)):
+        scene.paint(value, np.broadcast_to(part[:, :, None], scene.tissue.shape), over=(T.AIR, T.SHELL))
 
 
 def _outline_mm(scene: Scene, table: tuple[tuple[float, ...], ...], power: float) -> Floats:
@@ -169,14 +198,14 @@ def _lungs(scene: Scene, patient: Patient, cavity_mm: Floats, rng: np.random.Gen
     for side in (-1, 1):
         cap = APEX_MM - ((x - side * 46) ** 2 + (y + 22) ** 2) / 62
         mine = x * side > 0
-        lung &= ~mine | ((z < cap) & (z > _dome(scene, patient, side) + wobble))
+        lung &= ~mine | ((z < cap) & (z > dome_mm(scene, patient, side) + wobble))
     centre, size, turn = _of_heart(patient)
     lung &= ellipsoid(scene.at, centre, size + 5, turn) > 1
     (spine_y,) = profile(SPINE, z)
     return lung & (np.hypot(x / 1.2, y - spine_y) > 19)
 
 
-def _dome(scene: Scene, patient: Patient, side: int) -> Floats:
+def dome_mm(scene: Scene, patient: Patient, side: int) -> Floats:
     """The height of the diaphragm on one side: it falls off towards the ribs, most behind."""
     x, y, _ = scene.at
     top = patient.domes[0 if side > 0 else 1]
@@ -209,7 +238,7 @@ def _spine(scene: Scene) -> None:
 def _abdomen(scene: Scene, patient: Patient, rng: np.random.Generator) -> None:
     """Under the diaphragm: liver, spleen, the stomach with its gas, loops of bowel with theirs."""
     x, y, z = scene.at
-    under = {side: _dome(scene, patient, side) - z for side in (-1, 1)}
+    under = {side: dome_mm(scene, patient, side) - z for side in (-1, 1)}
     left = patient.domes[1]
     inside = (T.FAT,)
     scene.paint(T.MUSCLE, (x > -4) & (under[1] > 0) & (under[1] < 3), over=inside)
@@ -238,7 +267,7 @@ def _of_heart(patient: Patient) -> tuple[Floats, Floats, Floats]:
     return centre, patient.heart * np.array([60.0, 40.0, 41.0]), turn
 
 
-def _heart(scene: Scene, patient: Patient) -> None:
+def draw_heart(scene: Scene, patient: Patient) -> None:
     """Four chambers in a wall of muscle, with fat around it."""
     centre, size, turn = _of_heart(patient)
     room = (T.FAT, T.MUSCLE, T.LIVER)
@@ -296,17 +325,31 @@ def _vessel_trees(scene: Scene, rng: np.random.Generator) -> None:
     for side in (-1, 1):
         for _ in range(11):
             towards = np.array([side * rng.uniform(0.15, 1), rng.uniform(-1, 0.9), rng.uniform(-1.25, 1.1)])
-            _branch(scene, np.array([side * 40.0, -8.0, -10.0]), towards, 46.0, 4.9, 5, rng)
+            branch(scene, np.array([side * 40.0, -8.0, -10.0]), towards, 46.0, 4.9, 5, rng)
 
 
-def _branch(
-    scene: Scene, start: Floats, towards: Floats, length: float, radius: float, left: int, rng: np.random.Generator
-) -> None:
+def branch(
+    scene: Scene, start: Floats, towards: Floats, length: float, radius: float, left: int, rng: np.random.Generator,
+    value: int = T.VESSEL, over: Sequence[int] = (T.LUNG,),
+) -> None:  # fmt: skip
+    """Paint a vessel that splits in two, `left` generations in all, each shorter and thinner than the last.
+
+    Args:
+        scene: what to paint on.
+        start: (3,) where it begins.
+        towards: (3,) its direction, of any length.
+        length, radius: of the first generation, in mm.
+        left: how many generations there are.
+        rng: chooses lengths and forks.
+        value: the vessel's tissue.
+        over: the tissues it is painted over.
+    """
     direction = towards / np.linalg.norm(towards)
     end = start + direction * length * rng.uniform(0.75, 1.25)
-    scene.tube(T.VESSEL, [start, end], (radius, 0.8 * radius), over=(T.LUNG,))
+    scene.tube(value, [start, end], (radius, 0.8 * radius), over=over)
     for _ in range(2 if left > 1 else 0):
-        _branch(scene, end, direction + rng.normal(0, 0.42, 3), 0.72 * length, 0.72 * radius, left - 1, rng)
+        onward = direction + rng.normal(0, 0.42, 3)
+        branch(scene, end, onward, 0.72 * length, 0.72 * radius, left - 1, rng, value, over)
 
 
 def _consolidation(scene: Scene, patient: Patient, lung: Mask, rng: np.random.Generator) -> None:

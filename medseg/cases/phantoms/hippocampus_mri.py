@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -22,6 +21,7 @@ from scipy.ndimage import gaussian_filter
 from medseg import files
 from medseg.cases.phantoms._grids import pooled, positions, rotation
 from medseg.cases.phantoms._waves import times, waves
+from medseg.cases.phantoms.layouts.msd import description
 from medseg.geometry import Geometry
 from medseg.volumes import Volume, write_volume
 
@@ -117,7 +117,13 @@ def write(folder: Path, cases: int, seed: int) -> Path:
             image, label = draw(distribution, np.random.default_rng((seed, split, index)), index)
             write_volume(folder / f"images{suffix}" / name, image)
             write_volume(folder / f"labels{suffix}" / name, label)
-    files.write_json(folder / "dataset.json", _description(training, test, seed))
+    about = {
+        "name": "Hippocampus",
+        "description": "Synthetic left and right hippocampus segmentation: phantoms, no patient data",
+        "reference": f"medseg.cases.phantoms.hippocampus_mri, seed {seed}",
+    }
+    content = description(about, "MRI", ("background", "Anterior", "Posterior"), training, test)
+    files.write_json(folder / "dataset.json", content)
     return folder
 
 
@@ -147,22 +153,6 @@ def draw(distribution: Distribution, rng: np.random.Generator, index: int = 0) -
     code = ORIENTATIONS[index % len(ORIENTATIONS)]
     stored = _quantised(image, DTYPES[index % len(DTYPES)], rng)
     return _reoriented(stored, moved, code), _reoriented(label, moved, code)
-
-
-def _description(training: list[str], test: list[str], seed: int) -> dict[str, Any]:
-    return {
-        "name": "Hippocampus",
-        "description": "Synthetic left and right hippocampus segmentation: phantoms, no patient data",
-        "reference": f"medseg.cases.phantoms.hippocampus_mri, seed {seed}",
-        "licence": "CC0 1.0",
-        "tensorImageSize": "3D",
-        "modality": {"0": "MRI"},
-        "labels": {"0": "background", "1": "Anterior", "2": "Posterior"},
-        "numTraining": len(training),
-        "numTest": len(test),
-        "training": [{"image": f"./imagesTr/{name}", "label": f"./labelsTr/{name}"} for name in training],
-        "test": [f"./imagesTs/{name}" for name in test],
-    }
 
 
 def _pose(distribution: Distribution, rng: np.random.Generator) -> Floats:

@@ -21,7 +21,7 @@ from medseg import files
 from medseg.cases.phantoms._fields import speckle, within
 from medseg.cases.phantoms._grids import pooled, positions, rotation
 from medseg.cases.phantoms._scene import Scene, among
-from medseg.cases.phantoms._thorax import Tissue, a_patient, draw_thorax
+from medseg.cases.phantoms._thorax import Tissue, a_patient, draw_couch, draw_thorax
 from medseg.cases.phantoms._waves import waves
 from medseg.cases.phantoms.layouts._drawing import n_tests, picture, white
 from medseg.geometry import Geometry
@@ -89,7 +89,7 @@ def draw(rng: np.random.Generator) -> tuple[Volume, Volume]:
     scene = Scene(geometry, PER_AXIS, size * rotation(rng, (0, 3.5)), deformation, slack_mm=12.0)
     patient = a_patient(rng)
     lung = draw_thorax(scene, patient, rng)
-    _couch(scene, geometry, size * patient.lowest_mm, rng)
+    draw_couch(scene, geometry, PER_AXIS, size * patient.lowest_mm, rng)
     image = _padded(_acquired(scene, geometry, rng), rng)
     inside = (pooled(lung, geometry, PER_AXIS) >= 0.5).astype(np.uint8)
     label = white(inside).astype(np.int16)
@@ -131,17 +131,6 @@ def _grid(size: float, rng: np.random.Generator) -> Geometry:
     affine[:2, 3] = across * (COLUMNS - 1) / 2 + rng.uniform(-6, 6, 2)
     affine[2, 3] = size * (TOP_MM + BOTTOM_MM) / 2 - along * (n - 1) / 2
     return Geometry(affine, (COLUMNS, COLUMNS, n))
-
-
-def _couch(scene: Scene, geometry: Geometry, lowest_mm: float, rng: np.random.Generator) -> None:
-    """A curved shell full of foam in the scanner's own frame, and a mat between it and the body."""
-    x, y = positions(geometry, PER_AXIS).reshape(3, *scene.tissue.shape)[:2, :, :, 0]
-    below = lowest_mm - within(rng, (4, 12)) + x**2 / within(rng, (1100, 2600)) - y
-    reach = np.abs(x) < within(rng, (165, 210))
-    mat = (np.abs(x) < 150) & (below > -30) & (below < 0) & (y < lowest_mm + 25)
-    hollow = (below >= 3.2) & (below < 26.8)
-    for value, part in ((T.FOAM, mat), (T.SHELL, reach & (below >= 0) & (below < 30)), (T.FOAM, reach & hollow)):
-        scene.paint(value, np.broadcast_to(part[:, :, None], scene.tissue.shape), over=(T.AIR, T.SHELL))
 
 
 def _acquired(scene: Scene, geometry: Geometry, rng: np.random.Generator) -> Floats:

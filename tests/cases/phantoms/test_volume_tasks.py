@@ -1,30 +1,41 @@
-"""The phantoms of lungs and prostate: same bytes, the downloads' layouts, valid cases, out of reach of thresholds."""
+"""Phantoms of lungs, prostate and liver: same bytes, downloads' layouts, valid cases, out of reach of thresholds."""
 
 from __future__ import annotations
 
 import csv
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import numpy.typing as npt
 import pytest
+import torch
 from oracle import BASELINES, clusters, oracle_dice
+from scipy.ndimage import binary_dilation
 from scipy.ndimage import label as connected
 
 from medseg.cases.case import Case
+from medseg.cases.check_all import check_data_set
 from medseg.cases.layouts import DataSet, read_data_set
 from medseg.cases.lists import split_cases
 from medseg.cases.phantoms import prostate_mri, tasks, write_phantom
 from medseg.cases.phantoms.layouts._drawing import itk
+from medseg.errors import DataError
 from medseg.geometry import Geometry
+from medseg.transforms import ReadLabeld
 from medseg.volumes import Volume, read_volume
 
 CASES, SEED = 4, 3
-LAYOUTS = {"lung_ct": "finding_lungs", "prostate_mri": "promise12"}
-LABELS = {"lung_ct": "lung", "prostate_mri": "prostate"}
-STORED = {"lung_ct": 255, "prostate_mri": 1}
-VOLUME_ML = {"lung_ct": (2000, 6000), "prostate_mri": (18, 110)}
-SPLIT = {"lung_ct": (3, 3, 0), "prostate_mri": (2, 2, 2)}  # two slices are labelled cases of the lungs too
+LAYOUTS = {"lung_ct": "finding_lungs", "prostate_mri": "promise12", "liver_ct": "msd"}
+LABELS: dict[str, dict[str, int | list[int]]] = {
+    "lung_ct": {"lung": 1}, "prostate_mri": {"prostate": 1}, "liver_ct": {"liver": [1, 2], "tumour": 2},
+}  # fmt: skip
+STORED = {"lung_ct": {0, 255}, "prostate_mri": {0, 1}, "liver_ct": {0, 1, 2}}
+VOLUME_ML = {"lung_ct": (2000, 6000), "prostate_mri": (18, 110), "liver_ct": (1100, 2200)}
+SPLIT = {  # two slices are labelled cases of the lungs too
+    "lung_ct": (3, 3, 0), "prostate_mri": (2, 2, 2), "liver_ct": (2, 2, 2),
+}  # fmt: skip
+DESCRIPTION = "dataset.json"  # of the livers: it lists the cases
 HU_OF_AIR = -700
 Pair = tuple[Volume, Volume]
 
@@ -57,7 +68,9 @@ def _read(case: Case) -> Pair:
 
 
 def _files(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+    """File to bytes, without what macOS left, which holds nothing of a case."""
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file() and not path.name.startswith("._")]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
 def _volumes(pairs: dict[str, Pair]) -> list[Pair]:
@@ -68,7 +81,7 @@ def _volumes(pairs: dict[str, Pair]) -> list[Pair]:
 def test_same_seed_gives_the_same_bytes_however_many_cases_there_are(task: str, folder: Path, tmp_path: Path) -> None:
     many, one = _files(folder), _files(write_phantom(task, tmp_path / "one", 1, SEED))
     assert one.keys() < many.keys()
-    assert all(many[name] == content for name, content in one.items())
+    assert all(many[name] == content for name, content in one.items() if name != DESCRIPTION)
 
 
 def test_another_seed_gives_other_images_of_the_same_names(task: str, folder: Path, tmp_path: Path) -> None:
@@ -98,6 +111,13 @@ def test_the_layout_is_recognised(folders: dict[str, Path]) -> None:
     assert not prostates.ignored
     parts = {case.images[0].parent.name for case in prostates.subset("labelled")}
     assert parts == {f"TrainingData_Part{number}" for number in (1, 2, 3)}
+    livers = found["liver_ct"]
+    assert _ids(livers, "labelled") == [f"liver_{number}" for number in range(CASES)]
+    assert _ids(livers, "test") == ["liver_132", "liver_133"]
+    assert livers.ignored == {Path("imagesTr/._liver_0.nii.gz"): "a hidden file"}
+    assert livers.labels is not None
+    assert livers.labels.values == {"background": (0,), "liver": (1,), "cancer": (2,)}
+    assert {case.meta["modality"] for case in livers.cases} == {"CT"}
 
 
 def _ids(data_set: DataSet, subset: str) -> list[str]:
@@ -105,7 +125,7 @@ def _ids(data_set: DataSet, subset: str) -> list[str]:
 
 
 def test_splits_take_them(folder: Path, task: str) -> None:
-    found = split_cases(str(folder), {"background": 0, LABELS[task]: 1}, held_out=0.34)
+    found = split_cases(str(folder), {"background": 0, **LABELS[task]}, held_out=0.34)
     counts = {side: len(items) for side, items in found.items()}
     assert counts == dict(zip(("train", "validate", "test"), SPLIT[task], strict=True))
 
@@ -114,7 +134,8 @@ def test_cases_are_valid(pairs: dict[str, dict[str, Pair]], task: str) -> None:
     for image, label in pairs[task].values():
         assert image.geometry.is_same_grid(label.geometry)
         assert image.array.dtype == np.int16
-        assert set(np.unique(label.array)) == {0, STORED[task]}
+        assert np.isin(label.array, list(STORED[task])).all()
+    assert {value for _, label in pairs[task].values() for value in np.unique(label.array)} == STORED[task]
 
 
 def test_what_is_labelled_has_the_volume_of_the_organ(pairs: dict[str, dict[str, Pair]], task: str) -> None:
@@ -131,9 +152,10 @@ def _volume_ml(label: Volume) -> float:
 @pytest.mark.parametrize("baseline", BASELINES)
 def test_intensity_alone_is_not_enough(pairs: dict[str, dict[str, Pair]], task: str, baseline: str) -> None:
     chosen = _volumes(pairs[task])
-    chosen = [chosen[0], chosen[-1]]  # of the prostates, one of training and one of test
+    chosen = [chosen[0], chosen[-1]]  # of prostates and livers, one of training and one of test
     # of whole numbers multi-Otsu would try every single one
-    scores = [oracle_dice(clusters(image.array.astype(np.float32), baseline), label.array) for image, label in chosen]
+    partitions = [clusters(image.array.astype(np.float32), baseline) for image, _ in chosen]
+    scores = [oracle_dice(found, label.array > 0) for found, (_, label) in zip(partitions, chosen, strict=True)]
     assert np.mean(scores) <= 0.65
 
 
@@ -255,5 +277,109 @@ def test_an_oblique_affine_is_written_as_it_is(suffix: str, tmp_path: Path) -> N
     assert read.geometry.displacement_mm(Geometry(affine, array.shape)) < 1e-3
 
 
-def test_both_are_tasks() -> None:
+def test_what_macos_left_beside_a_liver_is_no_image(folders: dict[str, Path]) -> None:
+    (left,) = folders["liver_ct"].rglob("._*")
+    named = left.rename(left.parent / "damaged.nii.gz")
+    try:
+        with pytest.raises(DataError):
+            read_volume(named)
+    finally:
+        named.rename(left)
+
+
+def test_labels_of_both_voxel_types_read_as_whole_numbers(folders: dict[str, Path]) -> None:
+    found = read_data_set(folders["liver_ct"])
+    stored = {case.id: nib.load(case.labels[0]).get_data_dtype() for case in found.subset("labelled")}
+    assert set(stored.values()) == {np.dtype(np.uint8), np.dtype(np.float32)}
+    assert check_data_set(found).faults == []
+    read = ReadLabeld("label", labels=LABELS["liver_ct"] | {"background": 0})
+    for case in found.subset("labelled"):
+        label = read({"label": str(case.label)})["label"]
+        assert label.dtype == torch.uint8
+        assert set(np.unique(label.numpy())) <= {0, 1, 2}
+
+
+def test_one_liver_of_four_has_no_tumour(pairs: dict[str, dict[str, Pair]]) -> None:
+    without = [name for name, (_, label) in pairs["liver_ct"].items() if not (label.array == 2).any()]
+    assert without == ["liver_3"]
+
+
+def test_livers_lie_on_grids_of_many_kinds(pairs: dict[str, dict[str, Pair]]) -> None:
+    geometries = [image.geometry for image, _ in pairs["liver_ct"].values()]
+    assert {geometry.orientation for geometry in geometries} == {"RAS", "LAS", "LPS"}
+    assert len({geometry.shape for geometry in geometries}) > 2
+    for geometry in geometries:
+        columns, rows, slices = geometry.shape
+        assert 80 <= columns == rows <= 96
+        assert 28 <= slices <= 44
+        x, y, z = geometry.spacing_mm
+        assert x == pytest.approx(y)
+        assert 3.6 <= x <= 4.4
+        assert 4.5 <= z <= 6.0
+
+
+def test_livers_are_whole_in_one_piece_and_on_the_right(pairs: dict[str, dict[str, Pair]]) -> None:
+    for image, label in pairs["liver_ct"].values():
+        inside = label.array > 0
+        assert not any(inside.take(end, axis).any() for axis in range(3) for end in (0, -1))
+        sizes = np.bincount(connected(inside)[0].ravel())[1:]
+        assert sizes.max() > 0.995 * sizes.sum()
+        body = image.array > -250
+        right, height = _middle_mm(inside, image.geometry)[::2] - _middle_mm(body, image.geometry)[::2]
+        assert right > 30
+        assert -60 < height < 60
+
+
+def _middle_mm(mask: npt.NDArray[np.bool_], geometry: Geometry) -> npt.NDArray[np.floating]:
+    """(3,) to the right, to the front and upwards."""
+    return geometry.affine[:3, :3] @ np.argwhere(mask).mean(0) + geometry.affine[:3, 3]
+
+
+def test_the_phase_of_the_contrast_medium_varies(pairs: dict[str, dict[str, Pair]]) -> None:
+    levels = [float(np.median(image.array[label.array == 1])) for image, label in pairs["liver_ct"].values()]
+    assert 45 < min(levels) < max(levels) < 145
+    assert max(levels) - min(levels) > 25
+    for image, label in pairs["liver_ct"].values():
+        assert -1024 <= image.array.min() < -950
+        assert 250 < image.array.max() < 800  # bone
+        upper = image.array[:, :, -1 if image.geometry.affine[2, 2] > 0 else 0]
+        assert ((upper > -920) & (upper < -750)).mean() > 0.02  # the bases of the lungs
+        spread = np.std(image.array[label.array == 1])
+        assert 10 < spread < 40
+
+
+def test_most_tumours_are_dark_spots_within_the_liver_and_few_are_bright(pairs: dict[str, dict[str, Pair]]) -> None:
+    contrasts = []
+    for image, label in pairs["liver_ct"].values():
+        usual = np.median(image.array[label.array == 1])
+        numbered, n = connected(label.array == 2)
+        assert n <= 4
+        for number in range(1, n + 1):
+            spot = numbered == number
+            volume_mm3 = spot.sum() * np.prod(image.geometry.spacing_mm)
+            assert 9 < (6 * volume_mm3 / np.pi) ** (1 / 3) < 52
+            contrasts.append(float(image.array[spot].mean() - usual))
+            rim = binary_dilation(spot) & ~spot
+            assert (label.array[rim] > 0).mean() > 0.5
+    assert len(contrasts) >= 8
+    assert np.mean(np.array(contrasts) < -15) > 0.6
+    assert max(contrasts) > 25
+
+
+@pytest.mark.parametrize("baseline", BASELINES)
+def test_intensity_alone_finds_no_liver_even_within_the_body(
+    pairs: dict[str, dict[str, Pair]], baseline: str
+) -> None:  # fmt: skip
+    """Neither the air, the lungs nor the couch are in the way, and the clusters are chosen by the truth."""
+    livers, tumours = [], []
+    for image, label in (pair for pair in pairs["liver_ct"].values() if (pair[1].array == 2).any()):
+        body = image.array > -250
+        found, truth = clusters(image.array[body], baseline), label.array[body]
+        livers.append(oracle_dice(found, truth > 0))
+        tumours.append(oracle_dice(found, truth == 2))
+    assert np.mean(livers) <= 0.6
+    assert np.mean(tumours) <= 0.2
+
+
+def test_all_are_tasks() -> None:
     assert set(LAYOUTS) <= set(tasks())

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -25,17 +27,31 @@ def write(folder: Path, cases: int, seed: int) -> Path:
         apple_double(path)
         if number < cases:
             volume(root / "labelsTr" / name, label.astype(np.float32))
-    description = {
-        "name": "Liver",
-        "description": "Phantoms: no patient data",
+    about = {"name": "Liver", "description": "Phantoms: no patient data"}
+    content = description(about, "CT", ("background", "liver", "cancer"), names[:cases], names[cases:])
+    files.write_json(root / "dataset.json", content)
+    return folder
+
+
+def description(
+    about: Mapping[str, str], modality: str, labels: Sequence[str], training: Sequence[str], test: Sequence[str]
+) -> dict[str, Any]:
+    """What ``dataset.json`` says of phantoms.
+
+    Args:
+        about: what it begins with: ``name``, ``description``, ``reference``.
+        modality: of the images' only channel.
+        labels: names of the values 0, 1, ….
+        training, test: names of the images' files.
+    """
+    return {
+        **about,
         "licence": "CC0 1.0",
         "tensorImageSize": "3D",
-        "modality": {"0": "CT"},
-        "labels": {"0": "background", "1": "liver", "2": "cancer"},
-        "numTraining": cases,
-        "numTest": len(names) - cases,
-        "training": [{"image": f"./imagesTr/{name}", "label": f"./labelsTr/{name}"} for name in names[:cases]],
-        "test": [f"./imagesTs/{name}" for name in names[cases:]],
+        "modality": {"0": modality},
+        "labels": {str(value): name for value, name in enumerate(labels)},
+        "numTraining": len(training),
+        "numTest": len(test),
+        "training": [{"image": f"./imagesTr/{name}", "label": f"./labelsTr/{name}"} for name in training],
+        "test": [f"./imagesTs/{name}" for name in test],
     }
-    files.write_json(root / "dataset.json", description)
-    return folder
