@@ -5,6 +5,7 @@ All give logits of the image's size. The former are of pictures, the latter of v
 
 from medseg.networks.auto_encoder import AutoEncoder
 from medseg.networks.bcdu_net import BCDUNet
+from medseg.networks.gaussian_mixture import GaussianMixture
 from medseg.networks.map_net import MAPNet
 from medseg.networks.mcgu_net import MCGUNet
 from medseg.networks.r2u_net import R2UNet
@@ -15,6 +16,6 @@ from medseg.networks.var_auto_encoder import VarAutoEncoder
 from medseg.networks.vit_auto_enc import ViTAutoEnc
 
 __all__ = [
-    "AutoEncoder", "BCDUNet", "MAPNet", "MCGUNet", "R2UNet", "SmallUNet", "UNet", "VNet", "VarAutoEncoder",
-    "ViTAutoEnc",
+    "AutoEncoder", "BCDUNet", "GaussianMixture", "MAPNet", "MCGUNet", "R2UNet", "SmallUNet", "UNet", "VNet",
+    "VarAutoEncoder", "ViTAutoEnc",
 ]  # fmt: skip

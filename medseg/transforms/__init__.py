@@ -5,6 +5,7 @@ from medseg.transforms.crf import RefineWithCRFd
 from medseg.transforms.field import ErodeMaskd, ReadFieldd
 from medseg.transforms.gray import ToGrayd
 from medseg.transforms.holes import FillLabelHolesd
+from medseg.transforms.hounsfield import RequireHounsfieldd
 from medseg.transforms.hue import RandHued
 from medseg.transforms.invert import InvertWithinBodyd
 from medseg.transforms.n4 import CorrectBiasN4d
@@ -26,6 +27,7 @@ __all__ = [
     "ReadImaged",
     "ReadLabeld",
     "RefineWithCRFd",
+    "RequireHounsfieldd",
     "SaveVolumed",
     "ToGrayd",
     "ToNativeGridd",
