@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from medseg.reports.figure_style import MUTED, as_png, colour, new_figure, titled
 
-BINS = np.linspace(0, 1, 41)
+BINS = [n / 40 for n in range(41)]
 ASSIGNED = (("sorted_means", "sorted means"), ("best_permutation", "best permutation (oracle)"))
 
 
