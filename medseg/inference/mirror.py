@@ -27,6 +27,8 @@ class MirrorInferer(Inferer):
 
     def __call__(self, inputs: torch.Tensor, network: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """The mean prediction for `inputs` (B, C, X, Y[, Z])."""
+        if len(self.mirrors) == 1:  # a mean would copy the scores of a whole volume
+            return self.inferer(inputs, network, *args, **kwargs)
         total: Any = 0
         for mirror in self.mirrors:
             output = self.inferer(inputs.flip(mirror) if mirror else inputs, network, *args, **kwargs)

@@ -13,6 +13,7 @@ from medseg.transforms.native_grid import ToNativeGridd
 from medseg.transforms.patch import RandAffinePatchd
 from medseg.transforms.read import ReadImaged, ReadLabeld
 from medseg.transforms.save import SaveVolumed
+from medseg.transforms.spacing import SlabSpacingd
 from medseg.transforms.window import WindowIntensityd
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "RefineWithCRFd",
     "RequireHounsfieldd",
     "SaveVolumed",
+    "SlabSpacingd",
     "ToGrayd",
     "ToNativeGridd",
     "WindowIntensityd",

@@ -15,6 +15,7 @@ from scipy import ndimage
 
 from medseg.geometry import Geometry
 from medseg.transforms.read import UNIT, native_geometry
+from medseg.volumes.slabs import slabs
 
 EXACT = 1e-3
 
@@ -77,9 +78,15 @@ def onto_grid(scores: npt.NDArray[np.float32], source: Geometry, target: Geometr
     dtype = np.uint8 if len(scores) <= 256 else np.uint16
     index = target.index_in(source)
     moved = _whole_voxels(index, target.shape)
-    if moved is not None:
-        return _move(scores.argmax(axis=0).astype(dtype), moved, target.shape)
-    return _resample(scores, index, target.shape).astype(dtype)
+    found = np.zeros(target.shape, dtype)
+    if moved is None:
+        for slab in slabs(target.shape):
+            found[slab] = _resample(scores, _from(index, slab), found[slab].shape)
+        return found
+    there, here = _views(scores, found, moved)
+    for slab in slabs(here.shape):
+        here[slab] = there[:, slab].argmax(axis=0)
+    return found
 
 
 def with_background(scores: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
@@ -94,13 +101,26 @@ def probabilities_onto_grid(
     index = target.index_in(source)
     moved = _whole_voxels(index, target.shape)
     shares = torch.from_numpy(scores).softmax(dim=0).numpy()
-    found = np.empty((len(scores), *target.shape), np.float32)
-    for place, share in zip(found, shares, strict=True):
-        place[:] = _interpolate(share, index, target.shape) if moved is None else _move(share, moved, target.shape)
-    outside = found.sum(axis=0) == 0 if moved is not None else _outside(index, target.shape, source.shape)
-    found[:, outside] = 0
-    found[0, outside] = 1
+    found = np.zeros((len(scores), *target.shape), np.float32)
+    if moved is None:
+        for slab in slabs(target.shape):
+            part, at = found[:, slab], _from(index, slab)
+            for place, share in zip(part, shares, strict=True):
+                place[:] = _interpolate(share, at, place.shape)
+            _make_background(part, _outside(at, part.shape[1:], source.shape))
+    else:
+        outside = np.ones(target.shape, bool)
+        for place, share in zip(found, shares, strict=True):
+            there, here = _views(share[None], place, moved)
+            here[:] = there[0]
+        _views(share[None], outside, moved)[1][:] = False
+        _make_background(found, outside)
     return np.clip(found, 0, 1, out=found)
+
+
+def _make_background(shares: npt.NDArray[np.float32], outside: npt.NDArray[np.bool_]) -> None:
+    shares[:, outside] = 0
+    shares[0, outside] = 1
 
 
 def _whole_voxels(index: Matrix, shape: tuple[int, int, int]) -> npt.NDArray[np.int64] | None:
@@ -112,22 +132,37 @@ def _whole_voxels(index: Matrix, shape: tuple[int, int, int]) -> npt.NDArray[np.
     return moved.astype(np.int64) if drift < EXACT and is_permutation else None
 
 
-def _move(volume: npt.NDArray, index: npt.NDArray[np.int64], shape: tuple[int, int, int]) -> npt.NDArray:
-    """target[v] = volume[index @ v] for a signed permutation `index`, 0 where that lies outside."""
-    target = np.zeros(shape, volume.dtype)
+def _views(scores: npt.NDArray, target: npt.NDArray, index: npt.NDArray[np.int64]) -> tuple[npt.NDArray, npt.NDArray]:
+    """The part of `scores` (C, …) that `target` covers, along the axes of `target`, and the part of `target` it fills.
+
+    `index`, a signed permutation and a shift, takes target's voxels to those of the scores. Nothing is copied.
+    """
     axes = np.abs(index[:3, :3]).argmax(axis=1)  # source axis s follows target axis axes[s]
-    rows = [int(index[s, axes[s]]) * np.arange(shape[axes[s]]) + int(index[s, 3]) for s in range(3)]
-    inside = [(row >= 0) & (row < n) for row, n in zip(rows, volume.shape, strict=True)]
-    block = volume[np.ix_(*(row[keep] for row, keep in zip(rows, inside, strict=True)))]
-    where = [np.flatnonzero(keep) for keep in inside]
-    order = np.argsort(axes)
-    target[np.ix_(*(where[s] for s in order))] = block.transpose(order)
-    return target
+    there, here = [slice(0)] * 3, [slice(0)] * 3
+    for s, axis in enumerate(axes):
+        n, m, shift = scores.shape[1 + s], target.shape[axis], int(index[s, 3])
+        if index[s, axis] > 0:
+            start, stop = max(0, -shift), min(m, n - shift)
+            there[s] = slice(start + shift, max(start, stop) + shift)
+        else:
+            start, stop = max(0, shift - n + 1), min(m, shift + 1)
+            end = shift - stop  # -1 would count from the end
+            there[s] = slice(shift - start, end if end >= 0 else None, -1) if start < stop else slice(0, 0)
+        here[axis] = slice(start, max(start, stop))
+    part = scores[(slice(None), *there)].transpose(0, *(1 + np.argsort(axes)))
+    return part, target[tuple(here)]
 
 
-def _resample(scores: npt.NDArray[np.float32], index: npt.NDArray, shape: tuple[int, int, int]) -> npt.NDArray:
+def _from(index: Matrix, slab: slice) -> Matrix:
+    """`index` for a grid that begins at a slab of the first axis."""
+    moved = index.copy()
+    moved[:, 3] += slab.start * index[:, 0]
+    return moved
+
+
+def _resample(scores: npt.NDArray[np.float32], index: npt.NDArray, shape: tuple[int, ...]) -> npt.NDArray:
     best = np.full(shape, -np.inf, np.float32)
-    winner = np.zeros(shape, np.int64)
+    winner = np.zeros(shape, np.uint16)
     for channel, values in enumerate(scores):  # one channel at a time: memory of one, whatever their number
         moved = _interpolate(values, index, shape)
         better = moved > best
@@ -136,12 +171,12 @@ def _resample(scores: npt.NDArray[np.float32], index: npt.NDArray, shape: tuple[
     return winner
 
 
-def _interpolate(values: npt.NDArray, index: Matrix, shape: tuple[int, int, int]) -> npt.NDArray:
+def _interpolate(values: npt.NDArray, index: Matrix, shape: tuple[int, ...]) -> npt.NDArray:
     """target[v] = values[index @ v], linearly, the edge repeated beyond it."""
     return ndimage.affine_transform(values, index[:3, :3], index[:3, 3], shape, order=1, mode="nearest")
 
 
-def _outside(index: npt.NDArray, shape: tuple[int, int, int], source: tuple[int, ...]) -> npt.NDArray[np.bool_]:
+def _outside(index: npt.NDArray, shape: tuple[int, ...], source: tuple[int, ...]) -> npt.NDArray[np.bool_]:
     """Target voxels whose centre lies more than half a voxel outside the source grid."""
     far = np.zeros(shape, bool)
     grids = np.ogrid[tuple(slice(n) for n in shape)]

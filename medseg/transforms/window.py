@@ -58,8 +58,8 @@ class WindowIntensityd(MapTransform):
         return result
 
     def _window(self, image: torch.Tensor) -> torch.Tensor:
-        above = image - (self.level_hu - self.width_hu / 2)
+        above = image - (self.level_hu - self.width_hu / 2)  # a copy, on which all else is done in place
         if self.bins is None:
-            return (above / self.width_hu).clamp(0, 1)
+            return above.div_(self.width_hu).clamp_(0, 1)
         step_hu = self.width_hu / self.bins  # whole Hounsfield units on a border divide without rounding
-        return (above / step_hu).floor().clamp(0, self.bins - 1) / (self.bins - 1)
+        return above.div_(step_hu).floor_().clamp_(0, self.bins - 1).div_(self.bins - 1)

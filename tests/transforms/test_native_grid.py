@@ -2,12 +2,14 @@ import numpy as np
 import pytest
 import torch
 from monai.transforms import BorderPadd, Compose, Orientationd, Spacingd, SpatialCropd
+from scipy import ndimage
 
 from medseg.geometry import Geometry
 from medseg.labels import Labels
 from medseg.metrics.overlap import count
-from medseg.transforms import ReadImaged, ToNativeGridd
+from medseg.transforms import ReadImaged, ToNativeGridd, native_grid
 from medseg.transforms.native_grid import onto_grid, probabilities_onto_grid
+from medseg.volumes.slabs import slabs
 
 SHAPE = (9, 7, 8)
 PHANTOM = np.random.default_rng(0).integers(0, 4, SHAPE).astype(np.uint8)
@@ -170,3 +172,38 @@ def test_probabilities_that_are_resampled_stay_probabilities():
 def test_probabilities_of_several_keys_are_refused():
     with pytest.raises(ValueError, match="several keys"):
         ToNativeGridd(["one", "two"], probabilities="prob")
+
+
+@pytest.fixture
+def thin_slabs(monkeypatch):
+    """Slabs of one plane, so that small volumes have many."""
+    monkeypatch.setattr(native_grid, "slabs", lambda shape: slabs(shape, 1))
+
+
+SHIFTS = [np.zeros(3), np.array([0.3, -0.4, 1.2]), np.array([5.0, -6.0, 3.0]), np.array([40.0, 0.0, 0.0])]
+
+
+@pytest.mark.parametrize("shift", SHIFTS, ids=["", "by parts of voxels", "by voxels", "away"])
+@pytest.mark.parametrize("grid", GRIDS)
+def test_slabs_change_nothing(thin_slabs, grid, shift):
+    """Of the whole volume at once, SciPy's interpolation of each channel, which moves whole voxels too."""
+    rng = np.random.default_rng(1)
+    scores, source = rng.normal(size=(4, 9, 8, 7)).astype(np.float32), Geometry(GRIDS["RAS"], (9, 8, 7))
+    moved = GRIDS[grid].copy()
+    moved[:3, 3] = GRIDS["RAS"][:3, 3] + GRIDS["RAS"][:3, :3] @ shift
+    if grid not in ("RAS", "oblique", "oblique and permuted"):  # turned about its middle, so that the two overlap
+        moved[:3, 3] += GRIDS["RAS"][:3, :3] @ [4, 3, 3] - moved[:3, :3] @ [3, 3, 4]
+    target = Geometry(moved, (7, 8, 9))
+    index = target.index_in(source)
+
+    def interpolated(values):
+        return ndimage.affine_transform(values, index[:3, :3], index[:3, 3], target.shape, order=1, mode="nearest")
+
+    places = np.stack(np.meshgrid(*map(np.arange, target.shape), indexing="ij"), -1) @ index[:3, :3].T + index[:3, 3]
+    outside = ((places < -0.501) | (places > np.array(source.shape) - 0.499)).any(axis=-1)
+    expected = np.where(outside, 0, np.stack([interpolated(values) for values in scores]).argmax(axis=0))
+    assert np.array_equal(onto_grid(scores, source, target), expected)
+    shares = torch.from_numpy(scores).softmax(dim=0).numpy()
+    certain = np.array([1.0, 0, 0, 0])[:, None, None, None]
+    expected = np.where(outside, certain, np.stack([interpolated(values) for values in shares]))
+    assert probabilities_onto_grid(scores, source, target) == pytest.approx(expected, abs=1e-6)
