@@ -103,10 +103,12 @@ def _array(tensor: torch.Tensor) -> npt.NDArray:
 
 
 def _label(data: Item) -> npt.NDArray[np.integer] | None:
-    """(X, Y, Z), of a label map or of one channel a label."""
+    """(X, Y, Z), of a label map or of one channel a label; None while it is not on the image's grid (yet)."""
     if not isinstance(data.get(LABEL), torch.Tensor):
         return None
     array = _array(data[LABEL])
+    if array.shape[1:] != _array(data[IMAGE]).shape[1:]:  # the next transform brings it there
+        return None
     return np.rint(array[0]).astype(np.int32) if len(array) == 1 else array.argmax(axis=0).astype(np.int32)
 
 

@@ -146,3 +146,13 @@ def test_nothing_is_written_over(bundle, data, tmp_path):
         with pytest.raises(DataError, match="E503"):
             described(bundle, out, dataset_dir=str(data))
     assert not (data / "described").exists() and (tmp_path / "file").read_text() == "mine"
+
+
+def test_a_label_that_is_brought_to_size_after_its_image(tmp_path):
+    """Between the two transforms they lie on different grids: the image is shown without its label."""
+    data = write_phantom("chest_xray_lungs", tmp_path / "data", 4)
+    root = find_bundle("chest_xray_lungs")
+    settings = {"dataset_dir": str(data), "image_size": [32, 32], "network_def::width": 2, "batch_size": 2}
+    described(root, tmp_path / "out", **settings, workers=0)
+    words, _ = text(tmp_path / "out")
+    assert "Resized" in words and (tmp_path / "out" / "figures" / "workflow.png").is_file()

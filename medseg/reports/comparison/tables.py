@@ -37,7 +37,8 @@ STATISTICS = (
     "seeds' means (n - 1)."
 )
 TERMINAL = 100  # places
-LONGEST_LABEL, LONGEST_METHOD, LONGEST_PAIR = 16, 20, 13  # letters on a terminal of 100
+LONGEST_LABEL, LONGEST_METHOD, LONGEST_PAIR, LONGEST_HEAD = 16, 20, 13, 12  # letters on a terminal of 100
+AT_ONCE = 4  # metrics in a row beside published ones
 
 
 def write_tables(folder: Path, found: Comparison, published: Sequence[PublishedRow]) -> None:
@@ -66,11 +67,6 @@ def terminal_lines(found: Comparison, published: Sequence[PublishedRow]) -> list
             first = shorten(plain(label_text(label)), LONGEST_LABEL) if place == 0 else ""
             cells = [f"{figure(each.mean, each.metric)} {_interval(each)}" for each in scores]
             rows.append([first, name, *cells, _counted(scores[0])])
-        for entry in published:
-            values = entry.scores.get(label_text(label), {})
-            if any(metric in values for metric in leading):
-                cells = [figure(values.get(metric), metric) for metric in leading]
-                rows.append(["", shorten(plain(entry.method), LONGEST_METHOD), *cells, "published"])
     heads = [title(metric, found.data.unit) for metric in leading]
     lines = as_text(Table(["", "", *(shorten(head, 22) for head in heads), "n"], rows, names=2)) if leading else []
     for metric in leading:
@@ -84,6 +80,27 @@ def terminal_lines(found: Comparison, published: Sequence[PublishedRow]) -> list
         what = shorten(f"{title(metric, found.data.unit)}, {plain(label_text(found.labels[0]))}", 90)
         head = ["A", "B", "A - B", "95 % interval", "n", "p (Holm)", "different"]
         lines += ["", what, *as_text(Table(head, compared, names=2)), *_invented_lines(pairs)]
+    return lines + _published_lines(found, published)
+
+
+def _published_lines(found: Comparison, published: Sequence[PublishedRow]) -> list[str]:
+    """Each label's published rows with all that they hold, and ours beside: as many tables as the place needs."""
+    lines: list[str] = []
+    for label in found.labels:
+        own = label_text(label)
+        entries = [entry for entry in published if own in entry.scores]
+        held = {metric for entry in entries for metric in entry.scores[own]}
+        metrics = [metric for metric in found.directed if metric in held]
+        for first in range(0, len(metrics), AT_ONCE):
+            chosen = metrics[first : first + AT_ONCE]
+            rows = [[name, *(figure(found.scores[metric, label][place].mean, metric) for metric in chosen), ""]
+                    for place, name in enumerate(told_apart(found.methods, LONGEST_METHOD))]  # fmt: skip
+            rows += [[shorten(plain(entry.method), LONGEST_METHOD),
+                      *(figure(entry.scores[own].get(metric), metric) for metric in chosen), "published"]
+                     for entry in entries if any(metric in entry.scores[own] for metric in chosen)]  # fmt: skip
+            heads = [shorten(title(metric, found.data.unit), LONGEST_HEAD) for metric in chosen]
+            what = shorten(f"{plain(own)}, beside what was published", TERMINAL)
+            lines += ["", what, *as_text(Table(["", *heads, ""], rows))]
     return lines
 
 

@@ -22,8 +22,10 @@ from medseg.workflows.studies.study_file import (
     EQUAL,
     LENGTHS,
     OWN,
+    OWN_LENGTH,
     SCORED,
     VALIDATE,
+    budget_equal,
     chosen_budget,
     chosen_methods,
     read_study_file,
@@ -59,7 +61,8 @@ def run_study(
         budget: one of the file's.
         seeds: how many runs a method.
         methods: some of the file's; None takes all.
-        equal: ``updates`` or ``time``; None takes the file's, else ``time`` for a budget in minutes.
+        equal: ``updates``, ``time`` or ``own`` (each method for as long as its own configuration says); None takes the
+            budget's or the file's word, else ``time`` for a budget in minutes.
         subset: which cases are scored: ``validate``, held out of training, or ``test``, which the data set itself (or
             ``tested``) keeps back. A study that is done is scored anew for another, and not trained again.
         overrides: settings of every run, above those of the budget.
@@ -84,7 +87,7 @@ def run_study(
         methods=chosen_methods(file, methods),
         seeds=whole_number("seeds", seeds),
         settings=settings,
-        equal=choice("equal", equal or file.equal or natural(settings), EQUAL),
+        equal=choice("equal", equal or budget_equal(file, budget) or natural(settings), EQUAL),
         published=file.path if file.published else None,
         subset=choice("subset", subset, SCORED),
     )
@@ -130,6 +133,9 @@ def carry_out(study: Study, say: Say) -> list[str]:
     if study.equal == "time" and study.settings.get("minutes") is None:
         fix = "choose a budget in minutes, set minutes=…, or ask for equal updates"
         raise UsageError(Fault("E903", "equal time needs a budget in minutes", fix, found=str(dict(study.settings))))
+    if study.equal == OWN_LENGTH and any(study.settings.get(name) is not None for name in LENGTHS):
+        fix = "leave epochs and minutes out, or ask for equal time or updates"
+        raise UsageError(Fault("E903", "each method has a length of its own", fix, found=str(dict(study.settings))))
     for settings in (study.settings, *(method.settings for method in study.methods)):
         _check_length(settings)
     refuse_foreign(study.out, study.data)

@@ -15,7 +15,8 @@ from medseg.workflows.bundles import methods as deltas_of
 from medseg.workflows.bundles import suggestion
 
 NAME = "study.yaml"
-EQUAL = ("updates", "time")
+OWN_LENGTH = "own"
+EQUAL = ("updates", "time", OWN_LENGTH)
 LENGTHS = ("epochs", "minutes")
 VALIDATE = "validate"
 SCORED = (VALIDATE, "test")  # whose cases a study may score
@@ -50,7 +51,7 @@ class StudyFile:
         path: the file.
         methods: in its order; the first leads where all get as many updates.
         budgets: a budget's name to the settings that every method gets.
-        equal: ``updates`` or ``time``; None: whichever the budget is given in.
+        equal: ``updates``, ``time`` or ``own``; None: whichever the budget is given in.
         published: whether there are published figures, which `medseg.reports.comparison.published` reads.
     """
 
@@ -71,6 +72,7 @@ def read_study_file(bundle: Path) -> StudyFile:
         budgets:                        # epochs or minutes, and what else is set for every method
           tiny: {epochs: 2}
           hours: {minutes: 10}
+          paper: {equal: own}           # every method for as long as its own configuration says
         equal: updates                  # or time; left out: whichever the budget is given in
         published: […]                  # see `medseg.reports.comparison.published`
 
@@ -100,10 +102,23 @@ def chosen_budget(file: StudyFile, name: str) -> dict[str, Any]:
     Raises:
         UsageError: E901, there is none of this name.
     """
+    return {key: value for key, value in _budget(file, name).items() if key != "equal"}
+
+
+def budget_equal(file: StudyFile, name: str) -> str | None:
+    """What all methods get the same of under a budget: its own word, else the file's; None where neither says.
+
+    Raises:
+        UsageError: E901, there is none of this name.
+    """
+    return _budget(file, name).get("equal") or file.equal
+
+
+def _budget(file: StudyFile, name: str) -> Mapping[str, Any]:
     if name not in file.budgets:
         fix = f"choose one of {', '.join(file.budgets)}{suggestion(name, file.budgets)}"
         raise UsageError(Fault("E901", "no such budget", fix, found=name, file=file.path))
-    return dict(file.budgets[name])
+    return file.budgets[name]
 
 
 def chosen_methods(file: StudyFile, names: Sequence[str] | None) -> list[Method]:
@@ -176,11 +191,17 @@ def _method(name: str, entry: Any, known: Sequence[str], path: Path, faults: lis
 
 
 def _budget_faults(where: str, budget: Any, path: Path) -> list[Fault]:
-    if not isinstance(budget, dict) or sum(name in budget for name in LENGTHS) != 1:
-        return [_fault(where, "epochs or minutes, one of the two, and other settings", budget, path)]
+    own = isinstance(budget, dict) and budget.get("equal") == OWN_LENGTH
+    if not isinstance(budget, dict) or sum(name in budget for name in LENGTHS) != (0 if own else 1):
+        expected = "epochs or minutes, one of the two, and other settings; neither with equal: own"
+        return [_fault(where, expected, budget, path)]
+    faults = _setting_faults(where, budget, OWN, path)
+    if budget.get("equal") not in (None, *EQUAL):
+        faults.append(_fault(f"{where}: equal", " or ".join(EQUAL), budget["equal"], path))
+    if own:
+        return faults
     length = next(name for name in LENGTHS if name in budget)
     value = budget[length]
-    faults = _setting_faults(where, budget, OWN, path)
     if isinstance(value, bool) or not isinstance(value, int if length == "epochs" else (int, float)) or value <= 0:
         faults.append(_fault(f"{where}: {length}", "a number above 0", value, path))
     return faults

@@ -36,7 +36,8 @@ class Study:
         seeds: how many; run k of a method has ``seed: k``. The split hangs on ``split_seed`` alone.
         settings: of every method; the budget (``epochs`` or ``minutes``) among them.
         equal: ``updates``: every run makes as many as the budget gives the first run; ``time``: every method is planned
-            for the same minutes, its seeds for as many epochs as the first of them.
+            for the same minutes, its seeds for as many epochs as the first of them; ``own``: every method trains for as
+            long as its own configuration says.
         published: a file with published figures to show beside, or None.
         subset: which cases are scored, ``validate`` or ``test``.
     """

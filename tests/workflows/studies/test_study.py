@@ -283,7 +283,8 @@ def test_the_runs_that_are_done_are_what_is_compared(start, tmp_path, monkeypatc
 @pytest.mark.parametrize(
     ("options", "words"),
     [({"budget": "huge"}, "no such budget"), ({"methods": ["wid"]}, "did you mean 'wide'"), ({"seeds": 0}, "seeds"),
-     ({"equal": "money"}, "updates, time"), ({"equal": "time"}, "equal time needs a budget in minutes"),
+     ({"equal": "money"}, "updates, time"), ({"equal": "own"}, "each method has a length of its own"),
+     ({"equal": "time"}, "equal time needs a budget in minutes"),
      ({"overrides": {"seed": 3}}, "key=value: the study sets this for every run; found seed"),
      ({"overrides": {"output_dir": "x"}}, "output_dir")],
 )  # fmt: skip

@@ -3,6 +3,7 @@ import pytest
 from medseg.errors import DataError, UsageError
 from medseg.workflows.studies.study_file import (
     Method,
+    budget_equal,
     chosen_budget,
     chosen_methods,
     is_folder_name,
@@ -49,9 +50,23 @@ def test_what_a_study_names(bundle):
         chosen_methods(file, [])
 
 
+def test_a_budget_may_say_itself_what_is_equal(bundle):
+    file = bundle(
+        GOOD.replace("hours: {minutes: 7.5}", "hours: {minutes: 7.5, equal: time}\n  paper: {equal: own, x: 1}")
+    )
+    assert [budget_equal(file, name) for name in ("tiny", "hours", "paper")] == ["updates", "time", "own"]
+    assert chosen_budget(file, "hours") == {"minutes": 7.5} and chosen_budget(file, "paper") == {"x": 1}
+    assert budget_equal(bundle(GOOD.replace("equal: updates", "")), "tiny") is None
+    for name in ("chosen_budget", "budget_equal"):
+        with pytest.raises(UsageError, match="E901"):
+            {"chosen_budget": chosen_budget, "budget_equal": budget_equal}[name](file, "huge")
+
+
 @pytest.mark.parametrize(
     ("old", "new", "words"),
-    [("equal: updates", "equals: updates", r"unknown key.*found equals.*did you mean 'equal'"),
+    [("hours: {minutes: 7.5}", "hours: {equal: own, epochs: 2}", "neither with equal: own"),
+     ("hours: {minutes: 7.5}", "hours: {equal: money, epochs: 2}", "budgets: hours: equal: not what"),
+     ("equal: updates", "equals: updates", r"unknown key.*found equals.*did you mean 'equal'"),
      ("equal: updates", "equal: money", "equal: not what a study takes; expected updates or time"),
      ("{method: wide}", "{methods: wide}", r"methods: wide: unknown key.*did you mean 'method'"),
      ("{method: wide}", "{method: wid}", "methods: wide: method: .*expected one of wide; found 'wid'"),
