@@ -261,6 +261,68 @@ def sweep(
 
 
 @app.command()
+def mixtures(
+    folder: Annotated[Path, typer.Argument(help="A data folder with labels, as downloaded.")],
+    out: Annotated[Path, typer.Option(help="Where the table and the picture go.")] = Path("mixtures"),
+    layout: Annotated[str | None, typer.Option(help="The layout's name, where the folder fits several.")] = None,
+) -> None:
+    """Fit a Gaussian mixture to every axial slice, of as many components as it has labels: what intensity can tell."""
+    from medseg.workflows.mixtures import tabulate_mixtures
+
+    for line in tabulate_mixtures(folder, out, layout):
+        typer.echo(line)
+
+
+@app.command()
+def reconstruct(
+    run: Annotated[Path, typer.Argument(help="A run folder of a method that rebuilds images.")],
+    images: Annotated[Path, typer.Argument(help="A folder of images, or a data set.")],
+    out: Annotated[Path, typer.Option(help="Where volumes, pictures and the table go.")] = Path("reconstructions"),
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Over what is there already.")] = False,
+) -> None:
+    """Rebuild images with an autoencoder: a volume, a picture and the error of each."""
+    from medseg.workflows.reconstruct import reconstruct_images
+
+    for line in reconstruct_images(run, images, out, overwrite):
+        typer.echo(line)
+    typer.echo(out)
+
+
+@app.command()
+def sample(
+    run: Annotated[Path, typer.Argument(help="A run folder of a variational autoencoder that rebuilds images.")],
+    n: Annotated[int, typer.Option(min=1, help="How many.")] = 8,
+    out: Annotated[Path, typer.Option(help="Where volumes and their picture go.")] = Path("samples"),
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same volumes.")] = 0,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Over what is there already.")] = False,
+) -> None:
+    """Draw new images from a variational autoencoder."""
+    from medseg.workflows.sample import sample_images
+
+    for line in sample_images(run, n, out, seed, overwrite):
+        typer.echo(line)
+
+
+@app.command()
+def features(
+    run: Annotated[Path, typer.Argument(help="A run folder of an autoencoder, a ViT or UNETR.")],
+    images: Annotated[Path, typer.Argument(help="A folder of images, or a data set.")],
+    out: Annotated[Path, typer.Option(help="The table to write.")] = Path("features.csv"),
+    classify: Annotated[Path | None, typer.Option(help="A CSV case,label[,group]: fit a linear classifier.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the classifier's folds.")] = 0,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Over a table that is there already.")] = False,
+) -> None:
+    """Write what an encoder says of each image, and how well a linear classifier tells cases apart by it."""
+    from medseg.workflows.classify import classify_features
+    from medseg.workflows.features import write_features
+
+    rows = write_features(run, images, out, overwrite)
+    for line in [] if classify is None else classify_features(rows, classify, seed):
+        typer.echo(line)
+    typer.echo(out)
+
+
+@app.command()
 def download(
     task: Annotated[str, typer.Argument(help="A task of the Medical Segmentation Decathlon: Task04_Hippocampus.")],
     folder: Annotated[Path, typer.Argument(help="Where the task's folder will be.")] = Path("."),

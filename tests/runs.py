@@ -17,17 +17,28 @@ from medseg.workflows.run import run_bundle
 
 QUICK = {"epochs": 1, "batch_size": 2}
 NARROW = {"image_size": [64, 64], "network_def::width": 8, "network_def::channels": [8, 16, 16, 16, 16],
+          "network_def::hidden_size": 24, "network_def::mlp_dim": 48,
           "patches_per_image": 4, "overlap": 0.25}  # fmt: skip
+COARSE_MM, SMALL = (
+    [8.0, 8.0, 8.0],
+    [32, 32, 16],
+)  # of bundles that take volumes at full resolution, or bring them to a size
 CASES = 5
 # Bundles share their engine (tests/contracts/test_configs.py), so what it does is tested on a 3D and on a 2D one.
 ENGINES = ["chest_xray_lungs", "hippocampus_mri"]
 
 
 def narrow(files):
-    """What makes the pictures of a configuration small and a network of ours narrow: the papers' take minutes."""
+    """What makes the images of a configuration small and its network narrow: the papers' take minutes."""
     config = merge(files).config
     network = config["network_def"]
-    return {key: value for key, value in NARROW.items() if key in config or key.partition("::")[2] in network}
+    settings = {key: value for key, value in NARROW.items() if key in config or key.partition("::")[2] in network}
+    if "network_def::channels" in settings:
+        settings["network_def::channels"] = settings["network_def::channels"][: len(network["channels"])]
+    if "resize" in config:
+        size = config["resize"] or config["patch_size"]
+        settings |= {"spacing_mm": COARSE_MM, "resize" if config["resize"] else "patch_size": SMALL[: len(size)]}
+    return settings
 
 
 def run(bundle, workflow, out, data, method=None, **overrides):

@@ -55,7 +55,7 @@ class KeyedDataset(PersistentDataset):
     def __init__(self, data: Sequence, transform: Any, cache_dir: str | Path | None = None, seed: int = 0) -> None:
         folder = Path(cache_dir or os.environ.get("MEDSEG_CACHE") or Path.home() / ".cache" / "medseg")
         _private(folder)
-        super().__init__(data, transform, cache_dir=folder, hash_transform=_hashed)
+        super().__init__(data, _flat(transform), cache_dir=folder, hash_transform=_hashed)
         self.seed = seed
 
     def __getitem__(self, index: int | tuple[int, int]) -> Any:  # type: ignore[override]
@@ -87,6 +87,12 @@ class KeyedDataset(PersistentDataset):
         versions = [self.entry_format, monai.__version__, torch.__version__, medseg.__version__]
         text = json.dumps([contents, self.transform_hash, versions], sort_keys=True)
         return hashlib.blake2b(text.encode(), digest_size=20).hexdigest()
+
+
+def _flat(transform: Any) -> Any:
+    """Without a chain in the chain: MONAI hashes what is in one, but does not apply it to what is kept."""
+    nested = isinstance(transform, Compose) and any(isinstance(step, Compose) for step in transform.transforms)
+    return transform.flatten() if nested else transform
 
 
 def epoch_and_place(index: int | tuple[int, int]) -> tuple[int, int]:

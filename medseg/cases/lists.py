@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from medseg import files
 from medseg.cases.case import Case
+from medseg.cases.check import CheckedCase
 from medseg.cases.check_all import refuse_faulty, unlabelled
 from medseg.cases.folds import hold_out, joined_copies, share, strata_of
 from medseg.cases.layouts import read_data_set
@@ -60,24 +61,13 @@ def split_cases(
     Raises:
         DataError: everything that is wrong with the folder or any of its cases, in one error.
     """
-    names = Labels(labels)
     data_set = read_data_set(dataset_dir, layout)
     data_set.subset("labelled")  # refused where there is none
     for fault in unlabelled(data_set.cases):
         logger.warning(fault)
-    checked = joined_copies(refuse_faulty(data_set.cases, names))
-    drop_empty, fields = switch("drop_empty", drop_empty), switch("fields", fields)
-    kept = [each for each in checked if (each.voxels or each.case.negative) and not (drop_empty and each.is_empty)]
-    sides = {name: [each for each in kept if each.case.meta.get("subset") == name] for name in (None, "validate")}
-    test = [each.case for each in checked if each.voxels and each.case.meta.get("subset") == "test"]
-    train, validate = [each.case for each in sides[None]], [each.case for each in sides["validate"]]
-    strata = strata_of(sides[None])
-    if tested:
-        _refuse_tests_beside(test)
-        train, test = hold_out(train, share("tested", tested, len(train)), seed, strata)
-    if not validate:
-        train, validate = hold_out(train, held_out, seed, strata, fold)
-    if fields:
+    checked = joined_copies(refuse_faulty(data_set.cases, Labels(labels)))
+    train, validate, test = _dealt(checked, held_out, seed, fold, drop_empty, tested)
+    if switch("fields", fields):
         _tell_without_field([*train, *validate, *test])
     return {
         "train": [_item(case, "label") for case in train],
@@ -86,35 +76,83 @@ def split_cases(
     }
 
 
+def split_images(
+    dataset_dir: str | None,
+    labels: Mapping[str, int | Sequence[int]],
+    held_out: float = 0.2,
+    seed: int = 0,
+    fold: int = 0,
+    layout: str | None = None,
+    tested: float = 0,
+) -> dict[str, list[Item]]:
+    """Images without their labels, for networks that rebuild images: all that `split_cases` does not hold out.
+
+    The held-out cases are those of `split_cases` with the same arguments, so that a network that starts from what was
+    trained here is scored on images it has not seen. To that end, labels that there are decide who is held out; none
+    goes along. Images without a label, the data set's own test images among them, are trained on, but for those of a
+    patient whose other image is held out. Where there is no label at all, the images themselves are dealt.
+
+    Args:
+        dataset_dir, labels, held_out, seed, fold, layout, tested: as for `split_cases`.
+
+    Returns:
+        ``train``, ``validate`` and ``test``: items ``{image, case, group, modality}``.
+
+    Raises:
+        DataError: everything that is wrong with the folder or any of its cases, in one error.
+    """
+    data_set = read_data_set(dataset_dir, layout)
+    checked = joined_copies(refuse_faulty(data_set.cases, Labels(labels)))
+    cases = [each.case for each in checked]
+    if any(case.meta.get("subset") is None and (case.label is not None or case.negative) for case in cases):
+        _, validate, test = _dealt(checked, held_out, seed, fold, False, tested)
+    else:
+        validate, test = hold_out(cases, held_out, seed, fold=fold)[1], []
+    held = {case.group for case in (*validate, *test)}
+    sides = {"train": [case for case in cases if case.group not in held], "validate": validate, "test": test}
+    without = sum(case.label is None for case in sides["train"])
+    logger.info("%d images to train on, %d of them without a label", len(sides["train"]), without)
+    return {name: [_item(case) for case in side] for name, side in sides.items()}
+
+
 def evaluated_cases(cases: Mapping[str, Sequence[Item]], subset: str, checkpoint_file: str | Path) -> list[Item]:
     """The cases to score: ``validate`` or ``test`` of `split_cases`, none of which the weights were trained on.
 
-    That is read in the ``split.json`` that lies beside the checkpoint's folder, in a run and in an exported bundle;
-    where there is none, a warning says so.
-
     Raises:
         UsageError: E903, another subset, or an empty one.
-        DataError: E502, a case that was trained on.
+        DataError: E502, a case that was trained on (`refuse_trained_on`).
     """
     if subset not in ("validate", "test") or not cases[subset]:
         found = "no cases in it" if subset in ("validate", "test") else repr(subset)
         fix = "subset=validate, or subset=test where the data set holds labelled test cases"
         raise UsageError(Fault("E903", "not a subset that can be scored", fix, "validate or test", found))
+    refuse_trained_on(cases[subset], checkpoint_file)
+    return list(cases[subset])
+
+
+def refuse_trained_on(items: Iterable[Mapping[str, Any]], checkpoint_file: str | Path) -> None:
+    """Nothing, if the weights of a checkpoint were trained on none of these cases.
+
+    That is read in the ``split.json`` that lies beside the checkpoint's folder, in a run and in an exported bundle;
+    where there is none, a warning says so.
+
+    Raises:
+        DataError: E502, a case that was trained on.
+    """
     split = Path(checkpoint_file).absolute().parent.parent / "split.json"
     if not split.is_file():
         logger.warning("[W502] %s is not there: the cases may be ones that the weights were trained on", split)
     listed = files.read_json(split)["train"] if split.is_file() else []
     trained = {digest for item in listed for digest in item["digest"]["image"]}
-    fix = "evaluate with the run's own split_seed, held_out and fold, or on other data"
+    fix = "take the run's own split_seed, held_out and fold, or other data"
     faults = [
         Fault("E502", "the run was trained on this case", fix, file=path, case=item["case"])
-        for item in cases[subset]
+        for item in items
         for path in ([item["image"]] if isinstance(item["image"], str) else item["image"])
         if digest(path) in trained
     ]
     if faults:
         raise DataError(*faults)
-    return list(cases[subset])
 
 
 def list_images(
@@ -140,6 +178,24 @@ def list_images(
     if output_dir is not None and not overwrite:
         _refuse_occupied(Path(output_dir), cases)
     return [_item(case) for case in cases]
+
+
+def _dealt(
+    checked: Sequence[CheckedCase], held_out: float, seed: int, fold: int, drop_empty: bool, tested: float
+) -> tuple[list[Case], list[Case], list[Case]]:
+    """The labelled cases that are trained on, that validate and that test; see `split_cases`."""
+    drop_empty = switch("drop_empty", drop_empty)
+    kept = [each for each in checked if (each.voxels or each.case.negative) and not (drop_empty and each.is_empty)]
+    sides = {name: [each for each in kept if each.case.meta.get("subset") == name] for name in (None, "validate")}
+    test = [each.case for each in checked if each.voxels and each.case.meta.get("subset") == "test"]
+    train, validate = [each.case for each in sides[None]], [each.case for each in sides["validate"]]
+    strata = strata_of(sides[None])
+    if tested:
+        _refuse_tests_beside(test)
+        train, test = hold_out(train, share("tested", tested, len(train)), seed, strata)
+    if not validate:
+        train, validate = hold_out(train, held_out, seed, strata, fold)
+    return train, validate, test
 
 
 def _item(case: Case, label_key: str | None = None) -> Item:

@@ -141,7 +141,7 @@ class CaseScores(Metric):
 
     def completed(self, engine: Engine, name: str) -> None:  # type: ignore[override]
         """Gather the rows of all processes and publish every mean."""
-        self.rows = sorted(_gathered(self.rows), key=lambda row: row["case"])
+        self.rows = sorted(gathered(self.rows), key=lambda row: row["case"])
         engine.state.metrics[name] = self.compute()
         for unit in dict.fromkeys(row["distance_unit"] for row in self.rows):
             rows = [row for row in self.rows if row["distance_unit"] == unit]
@@ -151,11 +151,11 @@ class CaseScores(Metric):
                 column = f"{metric}_{unit}" if METRICS[metric].unit == "mm" else metric
                 for label, value in mean_by_label(rows, metric).items():
                     engine.state.metrics[f"{self.prefix}{column}_{label}"] = value
-        samples = sorted(_gathered(self.samples), key=lambda sample: sample.case)
+        samples = sorted(gathered(self.samples), key=lambda sample: sample.case)
         engine.state.metric_details |= {
-            DETAILS: self.rows, SAMPLES: samples, CONFUSION: confusion.summed(_gathered([self.confusion])),
-            OBSERVER: sorted(_gathered(self.observer), key=lambda row: row["case"]),
-            CURVES: functools.reduce(curves.added, _gathered([self.curves])),
+            DETAILS: self.rows, SAMPLES: samples, CONFUSION: confusion.summed(gathered([self.confusion])),
+            OBSERVER: sorted(gathered(self.observer), key=lambda row: row["case"]),
+            CURVES: functools.reduce(curves.added, gathered([self.curves])),
         }  # fmt: skip
 
 
@@ -185,7 +185,10 @@ class SaveCases:
 
     def _refuse_nothing_to_save(self, engine: Engine) -> None:
         if DETAILS not in engine.state.metric_details:
-            fix = "name it in validate::additional_metrics where another metric is validate::key_metric"
+            fix = (
+                "name it in validate::additional_metrics where another metric is validate::key_metric; a run that "
+                "rebuilds images has no masks to score, medseg reconstruct shows what it does"
+            )
             raise UsageError(Fault("E903", "no metric scores every case", fix, "medseg.handlers.CaseScores",
                                    str(engine.state.key_metric_name)))  # fmt: skip
 
@@ -255,7 +258,8 @@ def _by_label(probabilities: npt.NDArray, labels: Labels, case: str) -> dict[str
     return {name: np.minimum(share, 1, out=share) for name, share in shares.items()}
 
 
-def _gathered(own: list[Any]) -> list[Any]:
+def gathered(own: list[Any]) -> list[Any]:
+    """The parts of all processes, one after the other."""
     if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
         return own
     parts: list[list[Any]] = [[] for _ in range(torch.distributed.get_world_size())]

@@ -49,17 +49,18 @@ def fill_network(network: torch.nn.Module, weights: Mapping[str, torch.Tensor], 
     extra = [name for name in weights if name not in own]
     if wrong or extra:
         fix = "give the configuration this checkpoint was trained with, or a checkpoint of this network"
-        expected = f"{len(own)} tensors, such as {_named(own, (wrong or list(own))[0])}"
+        example = f", such as {_named(own, (wrong or list(own))[0])}" if own else ""
+        expected = f"{len(own)} tensors{example}"
         found = f"{len(weights)} tensors, {len(wrong)} missing or of another shape, {len(extra)} unknown"
         raise CheckpointError(Fault("E802", "the checkpoint is of another network", fix, expected, found, path))
     network.load_state_dict(weights)
 
 
 def read_weights(path: str | Path, map_location: Any = "cpu") -> dict[str, torch.Tensor]:
-    """The tensors of a checkpoint's ``model``, or of a bare state dict."""
+    """The tensors of a checkpoint's ``model``, or of a bare state dict; none of a method without parameters."""
     content = read_checkpoint(path, map_location)
-    weights = content.get("model", content) if isinstance(content, dict) else {}
-    if not weights or not all(isinstance(value, torch.Tensor) for value in weights.values()):
+    weights = content.get("model", content) if isinstance(content, dict) else None
+    if weights is None or not all(isinstance(value, torch.Tensor) for value in weights.values()):
         fix = "pass a checkpoint written by medseg, or a state dict"
         raise CheckpointError(Fault("E802", "no weights in this file", fix, "a state dict", file=path))
     return weights

@@ -14,9 +14,10 @@ from ignite.engine import Engine, Events
 from monai.utils import CommonKeys
 
 from medseg import files
+from medseg.geometry import Geometry
 from medseg.labels import Labels
 from medseg.volumes import read_volume
-from medseg.volumes.overlay import draw_case
+from medseg.volumes.overlay import draw_case, draw_rebuilt
 from medseg.volumes.stack import COARSE, FINE, Detail, make_stack, write_stack
 
 FEW_CASES = 12  # a page has room for more of their slices
@@ -29,7 +30,8 @@ class Previews:
 
     The one is a picture, the other the slices that pages scroll through (`medseg.volumes.stack`): of large volumes they
     are reduced, less so where all of at most 12 cases are drawn. A case that cannot be shown so (it has more than 255
-    labels) has the picture alone, and the log says why.
+    labels) has the picture alone, and the log says why. Of a network that rebuilds images, whose predictions are no
+    label maps, the picture shows the image that the network was fed, the reconstruction and their difference.
 
     Args:
         labels: names and colours.
@@ -66,6 +68,9 @@ class Previews:
 
     def _draw(self, item: Mapping[str, Any], output: Mapping[str, Any], detail: Detail) -> None:
         case, prediction, reference = item["case"], output[CommonKeys.PRED], output.get(CommonKeys.LABEL)
+        if reference is not None and _has_fractions(prediction):
+            files.write_bytes(self.folder / f"{case}.png", draw_rebuilt(*_volumes(reference, prediction), title=case))
+            return
         image = read_volume(prediction.meta["filename_or_obj"])
         masks = {"reference": None if reference is None else _map(reference), "prediction": _map(prediction)}
         files.write_bytes(self.folder / f"{case}.png", draw_case(image, masks, self.labels, title=case))
@@ -77,5 +82,19 @@ class Previews:
         write_stack(self.folder / f"{case}.npz", stack)
 
 
-def _map(tensor: torch.Tensor) -> npt.NDArray[np.int32]:
-    return torch.as_tensor(tensor).cpu().numpy()[0].round().astype(np.int32)
+def _has_fractions(tensor: torch.Tensor) -> bool:
+    return tensor.is_floating_point() and bool((tensor != tensor.round()).any())
+
+
+def _volumes(image: torch.Tensor, rebuilt: torch.Tensor) -> tuple[npt.NDArray, npt.NDArray, Geometry]:
+    """Image and reconstruction (1, X, Y[, Z]) as (X, Y, Z), and their grid."""
+    first, second = (torch.as_tensor(tensor).float().cpu().numpy()[0] for tensor in (image, rebuilt))
+    if first.ndim == 2:
+        first, second = first[..., None], second[..., None]
+    unit = getattr(image, "meta", {}).get("unit", "mm")
+    return first, second, Geometry(np.asarray(image.affine.cpu()), first.shape, unit)
+
+
+def _map(tensor: torch.Tensor) -> npt.NDArray[np.integer]:
+    values = torch.as_tensor(tensor).cpu().numpy()[0]
+    return values if values.dtype.kind in "iu" else values.round().astype(np.int32)

@@ -1,4 +1,4 @@
-"""A progress bar with loss, Dice, rate and time left."""
+"""A progress bar with loss, key metric, rate and time left."""
 
 from __future__ import annotations
 
@@ -67,7 +67,8 @@ class Progress:
     def _values(self) -> dict[str, str]:
         values = {"loss": f"{self.loss_sum / self.steps:.4f}"}
         if self.evaluator is not None and self.evaluator.state.metrics:
-            values["dice"] = f"{self.evaluator.state.metrics[self.evaluator.state.key_metric_name]:.4f}"
+            key = self.evaluator.state.key_metric_name
+            values[key.removeprefix("val_").removeprefix("mean_")] = f"{self.evaluator.state.metrics[key]:.4f}"
         return values
 
     def _close(self, engine: Engine) -> None:

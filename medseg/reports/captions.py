@@ -12,6 +12,7 @@ WORST, BEST = "worst_cases.png", "best_cases.png"
 SLICES = {rank: f"slices_{rank}.png" for rank in ("worst", "median", "best")}
 BY_LABEL = "_by_label"  # in the names of figures of scores
 VALIDATION_OF = "validation_"  # in front of the family of metrics, in the names of figures of training
+VALIDATION_ERROR = f"{VALIDATION_OF}error.png"
 SECTIONS = ("scores", "training", "cases")
 
 _OTHERS = {
@@ -21,6 +22,7 @@ _OTHERS = {
     CALIBRATION: ("scores", "Calibration: how often the label is there, over the probability given for it"),
     LOSS: ("training", "Training loss and learning rate over iterations and epochs"),
     VALIDATION: ("training", "Validation Dice over epochs"),
+    VALIDATION_ERROR: ("training", "Validation error of rebuilt images over epochs, beside that of a constant image"),
     f"{VALIDATION_OF}overlaps.png": ("training", "Further validation scores from 0 to 1 over epochs"),
     f"{VALIDATION_OF}distances.png": ("training", "Validation distances over epochs"),
     f"{VALIDATION_OF}others.png": ("training", "Volumes, counts and other validation scores over epochs"),

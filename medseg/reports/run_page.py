@@ -11,7 +11,7 @@ from medseg.metrics.bootstrap import by_patient, mean_interval
 from medseg.metrics.catalogue import POLICY
 from medseg.metrics.summary import EMPTIES, deviation, metrics_in, number, patient, unit
 from medseg.reports import markup
-from medseg.reports.captions import BEST, BY_LABEL, VALIDATION, WORST, captions
+from medseg.reports.captions import BEST, BY_LABEL, VALIDATION, VALIDATION_ERROR, WORST, captions
 from medseg.reports.case_list import ScoredCase, draw_cases, worst_first
 from medseg.reports.metric_text import NOTHING, figure, interval
 from medseg.reports.run_folder import RunFolder, flatten, leading_rows
@@ -112,6 +112,10 @@ def _dice_fact(run: RunFolder) -> str:
         return markup.fact("Mean Dice", figure(overall, "dice"), markup.text(note), main=True)
     if rows:
         return markup.fact("Mean Dice", NOTHING, "every label is absent from every case", main=True)
+    errors = [v for row in run.log if (v := number(row.get("val_mae"))) is not None]
+    if errors:
+        note = "mean absolute error of rebuilt images in training, in the units that the network is fed"
+        return markup.fact("Best validation error", f"{min(errors):.4g}", note, main=True)
     best = max((v for row in run.log if (v := number(row.get("val_mean_dice"))) is not None), default=None)
     return markup.fact("Best validation Dice", figure(best, "dice"), "during training; not evaluated", main=True)
 
@@ -195,7 +199,8 @@ def _summary_table(results: Sequence[Mapping[str, Any]], labels: Sequence[str]) 
 def _curves(run: RunFolder, figures: Mapping[str, bytes]) -> str:
     if not run.log:
         return '<p class="note">No curves: training writes <code>log.csv</code>.</p>'
-    note = "" if VALIDATION in figures else '<p class="note">No epoch with validation in <code>log.csv</code>.</p>'
+    is_validated = bool({VALIDATION, VALIDATION_ERROR} & figures.keys())
+    note = "" if is_validated else '<p class="note">No epoch with validation in <code>log.csv</code>.</p>'
     return note + _figures("training", figures)
 
 

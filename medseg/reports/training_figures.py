@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from medseg.metrics.catalogue import METRICS
 from medseg.metrics.summary import number
-from medseg.reports.captions import LOSS, VALIDATION, VALIDATION_OF
+from medseg.reports.captions import LOSS, VALIDATION, VALIDATION_ERROR, VALIDATION_OF
 from medseg.reports.figure_style import (
     GRID,
     INK,
@@ -37,6 +37,7 @@ Line = list[tuple[float, float]]
 
 CRITICS = ("loss_critic", "loss_discriminator")  # what they lose is not what the generator gains: axes of their own
 TOTALS = {"loss": "total", "learning_rate": "network"}
+ERRORS = {"val_mae": "network", "val_mae_constant": "each image's median"}
 EACH, MEAN = "each iteration", "mean of an epoch"
 LOG_SCALE_FROM = 100.0  # what is positive and spans more than this factor is drawn on a logarithmic axis
 LOG_RATES_FROM = 10.0  # and rates, whose last ones are often next to nothing, only if their middle half spans this one
@@ -56,6 +57,7 @@ def draw_training(log: Sequence[Row], labels: Sequence[str], iterations: Iterati
     """
     scores = validated(log)
     drawn = {LOSS: _draw_losses(log, iterations), VALIDATION: _draw_dice(log, labels, scores.pop("dice", {}))}
+    drawn[VALIDATION_ERROR] = _draw_error(log)
     families: dict[str, dict[str, dict[str, Line]]] = {}
     for metric, lines in scores.items():
         families.setdefault(FAMILIES[METRICS[_bare(metric)].kind], {})[metric] = lines
@@ -165,6 +167,21 @@ def _draw_dice(log: Sequence[Row], labels: Sequence[str], lines: Mapping[str, Li
         epoch, best = max(means, key=lambda point: point[1])
         axes.plot([epoch], [best], "o", color=INK, markersize=6, label=f"best mean {best:.3f} (epoch {epoch:g})")
     axes.set_ylim(top=min(1.0, axes.get_ylim()[1]))
+    figure.legend(loc="outside lower left", frameon=False, fontsize=SMALL, ncols=2)
+    _label_epochs(figure, log)
+    return as_png(figure)
+
+
+def _draw_error(log: Sequence[Row]) -> bytes | None:
+    """The mean absolute error of rebuilt images over epochs, beside that of a constant; None without any."""
+    lines = {said: line for column, said in ERRORS.items() if (line := _column(log, column))}
+    if not lines:
+        return None
+    figure = new_figure(2.6 + legend_inches(len(lines)))
+    axes = titled(figure.add_subplot(), "Validation error (mean absolute)")
+    for (said, line), shown in zip(lines.items(), (INK, MUTED), strict=False):
+        axes.plot(*zip(*line, strict=True), color=shown, label=said, **marks(line))
+    axes.set_ylim(bottom=0)
     figure.legend(loc="outside lower left", frameon=False, fontsize=SMALL, ncols=2)
     _label_epochs(figure, log)
     return as_png(figure)

@@ -31,6 +31,8 @@ from medseg.volumes.slice_pixels import (
 )
 from medseg.volumes.volume import Volume
 
+Window = tuple[float, float]
+
 PANEL_WIDTH, PANEL_HEIGHT = 260, 300  # pixels; a slice is scaled to the largest size that fits
 GAP, HEAD = 4, 26  # pixels between panels and above them; pages show the picture at three quarters of its size
 INK, MUTED, PAPER = (29, 35, 41), (98, 108, 118), (255, 255, 255)
@@ -101,6 +103,42 @@ def draw_case(image: Volume, masks: Mapping[str, LabelMap | None], labels: Label
         drawn = [None if label_map is None else with_labels(plain, cut(label_map), labels) for label_map in maps]
         rows.append(_Row(plane, scale, plain.shape[0], (plain, *drawn)))
     return _compose(rows, ["image", *masks], labels, title)
+
+
+def draw_beside(
+    columns: Mapping[str, tuple[npt.NDArray, Window]], geometry: Geometry, title: str | None = None
+) -> bytes:
+    """Draw images of one grid side by side as one PNG: a row a plane, each through the middle, as `draw_case` does.
+
+    Args:
+        columns: a column's name to its image (X, Y, Z) and to the values that are black and white.
+        geometry: the grid of all of them.
+        title: a line above the picture.
+    """
+    turn, spacing_mm = upright(geometry)
+    arrays = [(turn(array), window) for array, window in columns.values()]
+    rows = []
+    for plane in [PICTURE] if geometry.unit == "px" else _planes(arrays[0][0].shape):
+        cuts = [cut_slice(array, plane.axis, array.shape[plane.axis] // 2) for array, _ in arrays]
+        size, scale = _fit(cuts[0].shape, [spacing_mm[axis] for axis in range(3) if axis != plane.axis])
+        panels = tuple(slice_pixels([cut], *window, size) for cut, (_, window) in zip(cuts, arrays, strict=True))
+        rows.append(_Row(plane, scale, panels[0].shape[0], panels))
+    return _compose(rows, list(columns), Labels({"background": 0}), title)
+
+
+def draw_rebuilt(image: npt.NDArray, rebuilt: npt.NDArray, geometry: Geometry, title: str | None = None) -> bytes:
+    """Draw an image (X, Y, Z), what a network made of it, and how far apart the two are (half a window is white).
+
+    Raises:
+        ValueError: if the shapes differ.
+    """
+    if image.shape != rebuilt.shape:
+        raise ValueError(f"expected a reconstruction of the image's shape {image.shape}, found {rebuilt.shape}")
+    low, high = window = intensity_window([image])
+    difference = np.abs(rebuilt.astype(np.float32) - image)
+    columns = {"image": (image, window), "reconstruction": (rebuilt, window),
+               "difference": (difference, (0.0, (high - low) / 2))}  # fmt: skip
+    return draw_beside(columns, geometry, title)
 
 
 def upright(geometry: Geometry) -> tuple[Callable[[npt.NDArray], npt.NDArray], tuple[float, float, float]]:

@@ -16,19 +16,24 @@ from monai.bundle import ConfigParser
 from monai.bundle.utils import merge_kv
 
 from medseg import files
-from medseg.handlers.checkpoint_loader import read_weights
+from medseg.handlers.checkpoint_file import read_checkpoint
+from medseg.settings import choice
+from medseg.workflows.prepare import READ_BY_NAME, read_keys
+from medseg.workflows.rebuilding import rebuilds_images, refuse_masks
 
 # Ids of an inference configuration that are its own; every other id that training has too is shared with it.
 OWN = {"bundle_root", "dataset_dir", "output_dir", "overwrite", "checkpoint_file", "imports", "device", "network",
        "initialize", "run", "finalize"}  # fmt: skip
 # What belongs to the machine or to one run, as a fresh bundle has it.
 PLACES = {"bundle_root": ".", "dataset_dir": None, "output_dir": "$@bundle_root + '/runs/train'", "cache_dir": None,
-          "overwrite": False, "resume": False}  # fmt: skip
+          "overwrite": False, "resume": False, "start_from": None}  # fmt: skip
 MODEL = "$@bundle_root + '/models/model.pt'"
+LAST = "last"
+WEIGHTS = (LAST, "best")
 COPIED = ("LICENSE", "configs/logging.conf")
 
 
-def export_run(run_dir: str | Path, bundle_root: str | Path) -> Path:
+def export_run(run_dir: str | Path, bundle_root: str | Path, weights: str = LAST) -> Path:
     """Write ``<run_dir>/bundle``: weights, metadata with label names and scores, and whole configurations.
 
     ``split.json`` names the training images by digest, so that no evaluation scores them. ``configs/{train,evaluate,
@@ -38,12 +43,19 @@ def export_run(run_dir: str | Path, bundle_root: str | Path) -> Path:
     Args:
         run_dir: a run folder after training; its ``config.yaml`` is what was run.
         bundle_root: the bundle that was trained.
+        weights: which checkpoint is exported, ``last`` or ``best``.
+
+    Raises:
+        UsageError: E903, other weights.
     """
     run_dir, root = Path(run_dir), Path(bundle_root)
+    checkpoint = read_checkpoint(run_dir / "checkpoints" / f"{choice('weights', weights, WEIGHTS)}.pt")
     target = run_dir / "bundle"
     train = yaml.safe_load((run_dir / "config.yaml").read_text(encoding="utf-8"))
     train.pop("_meta_", None)
     train |= {key: value for key, value in PLACES.items() if key in train}
+    read = READ_BY_NAME | read_keys(train)
+    train = {key: value for key, value in train.items() if key in read}  # a method may have made some moot
     for name, config in (
         ("train", train),
         ("evaluate", _evaluate(train, root)),
@@ -53,13 +65,13 @@ def export_run(run_dir: str | Path, bundle_root: str | Path) -> Path:
             target / "configs" / f"{name}.yaml", yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
         )
         files.write_json(target / "configs" / f"{name}.json", config)
-    files.write_json(target / "configs" / "metadata.json", _metadata(run_dir, root, train))
+    files.write_json(target / "configs" / "metadata.json", _metadata(run_dir, root, train, checkpoint["epoch"]))
     files.write_json(target / "split.json", _split(run_dir))
     for name in COPIED:
         if (root / name).is_file():
             files.write_bytes(target / name, (root / name).read_bytes())
     stream = io.BytesIO()
-    torch.save(read_weights(run_dir / "checkpoints" / "last.pt"), stream)
+    torch.save(checkpoint["model"], stream)
     files.write_bytes(target / "models" / "model.pt", stream.getvalue())
     return target
 
@@ -101,6 +113,9 @@ def _changed(before: Mapping[str, Any], after: Mapping[str, Any], target: Mappin
 def _inference(train: dict[str, Any], root: Path) -> dict[str, Any]:
     """The bundle's inference configuration with what it shares with training taken from there."""
     config = ConfigParser.load_config_file(str(root / "configs" / "inference.yaml"))
+    if rebuilds_images(train):
+        refuse = {"_target_": f"{refuse_masks.__module__}.{refuse_masks.__name__}"}
+        config["initialize"] = [*(step for step in config["initialize"] if step != refuse), refuse]
     return config | {
         own: ConfigParser(copy.deepcopy(train))[theirs] for own, theirs in shared_ids(config, train).items()
     }
@@ -111,17 +126,29 @@ def shared_ids(inference: Mapping[str, Any], train: Mapping[str, Any]) -> dict[s
     return {key: key for key in inference if key in train and key not in OWN} | {"inferer": "validate::inferer"}
 
 
-def _metadata(run_dir: Path, root: Path, train: dict[str, Any]) -> dict[str, Any]:
+def _metadata(run_dir: Path, root: Path, train: dict[str, Any], epoch: int) -> dict[str, Any]:
     metadata = files.read_json(root / "configs" / "metadata.json")
     own = ConfigParser.load_config_file(str(root / "configs" / "train.yaml"))
     if any(train.get(name) != own.get(name) for name in ("network_def", "patch_size")):
-        _of_one_size(metadata, ConfigParser(copy.deepcopy(train)).get_parsed_content("patch_size"))
+        parser = ConfigParser(copy.deepcopy(train))
+        _of_one_size(metadata, parser.get_parsed_content("patch_size"))
+        names = {"image": 0} if rebuilds_images(train) else train["labels"]
+        _of_channels(metadata, parser.get("network_def::out_channels"), names)
     with open(run_dir / "log.csv", newline="", encoding="utf-8") as stream:
-        last = list(csv.DictReader(stream))[-1]  # of the weights that are exported
-    scores = {key: float(value) for key, value in last.items() if key.startswith("val_") and value}
+        row = next(row for row in csv.DictReader(stream) if int(row["epoch"]) == epoch)  # of the weights
+    scores = {key: float(value) for key, value in row.items() if key.startswith("val_") and value}
     scores = {key: value for key, value in scores.items() if math.isfinite(value)}  # of an absent label there is none
     record = files.read_json(run_dir / "record.json")
     return metadata | {"label_names": train["labels"], "scores": scores, "cases": record["cases"]}
+
+
+def _of_channels(metadata: dict[str, Any], channels: Any, labels: Mapping[str, Any]) -> None:
+    """A method's network may tell fewer labels apart, or more, than the bundle's own."""
+    names = {str(value): name for name, value in labels.items() if not isinstance(value, list)}
+    for output in metadata["network_data_format"]["outputs"].values():
+        if isinstance(channels, int) and channels != output["num_channels"]:
+            output["num_channels"] = channels
+            output["channel_def"] = {str(n): names.get(str(n), f"label {n}") for n in range(channels)}
 
 
 def _of_one_size(metadata: dict[str, Any], patch_size: Sequence[int]) -> None:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,11 @@ from monai.bundle import verify_net_in_out
 from runs import run
 
 from medseg.cases import list_images
+from medseg.errors import find
 from medseg.volumes import PICTURES, read_volume, stem
-from medseg.workflows.bundles import bundle_names, find_bundle, methods
+from medseg.workflows.bundles import bundle_names, config_files, find_bundle, methods
+from medseg.workflows.preflight import merge
+from medseg.workflows.rebuilding import rebuilds_images
 
 METHODS = [(bundle, method) for bundle in bundle_names() for method in (None, *methods(find_bundle(bundle)))]
 TRAINED = ("checkpoints/last.pt", "checkpoints/best.pt", "log.csv", "config.yaml", "split.json", "record.json",
@@ -29,19 +33,51 @@ def mask_of(folder, item):
     return read_volume(folder / f"{item['case']}{suffix}", label=True)
 
 
-@pytest.mark.parametrize(("bundle", "method"), METHODS, ids=lambda value: value or "default")
-def test_trains_evaluates_infers(bundle, method, phantoms, tmp_path):
-    data = phantoms(bundle)
-    folder = run(bundle, "train", tmp_path / "run", data, method)
-    assert [name for name in TRAINED if not (folder / name).is_file()] == []
-    log = rows(folder / "log.csv")
-    assert len(log) == 1 and float(log[0]["loss"]) > 0 and 0 <= float(log[0]["val_mean_dice"]) <= 1
-    assert torch.load(folder / "checkpoints" / "last.pt", weights_only=True)["epoch"] == 1
+def merged(bundle, method):
+    return merge(config_files(find_bundle(bundle), "train", method)).config
 
+
+def trained(bundle, method, data, folder):
+    """The row of a run's log; the run has left all that a run leaves."""
+    run(bundle, "train", folder, data, method)
+    assert [name for name in TRAINED if not (folder / name).is_file()] == []
+    (row,) = rows(folder / "log.csv")
+    assert float(row["loss"]) > 0
+    assert torch.load(folder / "checkpoints" / "last.pt", weights_only=True)["epoch"] == 1
     configs = folder / "bundle" / "configs"
     verify_net_in_out(
         "network_def", str(configs / "metadata.json"), str(configs / "inference.yaml"), device="cpu", n=4
     )  # the method's network, at the sizes that are promised for it
+    return row
+
+
+REBUILDS = [(bundle, method) for bundle, method in METHODS if rebuilds_images(merged(bundle, method))]
+SEGMENTS = [each for each in METHODS if each not in REBUILDS]
+
+
+@pytest.mark.parametrize(("bundle", "method"), REBUILDS, ids=lambda value: value or "default")
+def test_trains_to_rebuild_images(bundle, method, phantoms, tmp_path):
+    """Images come out and no masks: it is validated by their error, and refuses to segment."""
+    data, folder = phantoms(bundle), tmp_path / "run"
+    row = trained(bundle, method, data, folder)
+    assert float(row["val_mae"]) == -float(row["val_negative_mae"]) > 0 < float(row["val_mae_constant"])
+    split = json.loads((folder / "split.json").read_text())
+    assert {path.stem for path in (folder / "previews").iterdir()} <= {item["case"] for item in split["validate"]}
+    assert any((folder / "previews").iterdir()) and "Best validation error" in (folder / "report.html").read_text()
+    with pytest.raises(Exception) as caught:
+        run(folder / "bundle", "infer", tmp_path / "masks", data)
+    assert re.search(r"E903.*rebuilds images and gives no masks.*medseg reconstruct", str(find(caught.value)))
+    with pytest.raises(Exception) as caught:
+        run(bundle, "evaluate", folder, data, method)
+    assert re.search(r"E903.*no metric scores every case.*medseg reconstruct", str(find(caught.value)))
+
+
+@pytest.mark.parametrize(
+    ("bundle", "method"), [each for each in METHODS if each not in REBUILDS], ids=lambda value: value or "default"
+)
+def test_trains_evaluates_infers(bundle, method, phantoms, tmp_path):
+    data, folder = phantoms(bundle), tmp_path / "run"
+    assert 0 <= float(trained(bundle, method, data, folder)["val_mean_dice"]) <= 1
 
     split = json.loads((folder / "split.json").read_text())
     subset = "test" if split["test"] else "validate"

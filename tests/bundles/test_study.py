@@ -9,9 +9,10 @@ import pytest
 from browser import Browser, find_browser
 from runs import outcome, run
 
-from medseg.workflows.bundles import bundle_names, find_bundle
-from medseg.workflows.studies.study import run_study
-from medseg.workflows.studies.study_file import read_study_file
+from medseg.workflows.bundles import bundle_names, config_files, find_bundle
+from medseg.workflows.preflight import merge, refuse_unknown_keys
+from medseg.workflows.studies.study import natural, run_study
+from medseg.workflows.studies.study_file import budget_equal, chosen_budget, read_study_file
 
 FIRST_VIEWER = """
 window.first = () => document.querySelector('.viewer');
@@ -80,6 +81,25 @@ def test_the_pages_of_a_study_open_in_a_browser(killed):
         assert browser.errors == [] and browser.requests == [comparison.as_uri(), report.as_uri()]
     finally:
         browser.close()
+
+
+@pytest.mark.parametrize("bundle", WITH_A_STUDY)
+def test_every_budget_can_start_with_every_method(bundle):
+    """All methods are scored on the same cases, and what is equal goes with how the budget is given."""
+    root = find_bundle(bundle)
+    file = read_study_file(root)
+    for name in file.budgets:
+        budget = chosen_budget(file, name)
+        equal = budget_equal(file, name) or natural(budget)
+        assert [key for key in ("minutes", "epochs") if key in budget] == {"time": ["minutes"], "own": []}.get(
+            equal, ["epochs"]), name  # fmt: skip
+        cases = []
+        for method in file.methods:
+            settings = {"bundle_root": str(root), "dataset_dir": "data"} | budget | dict(method.settings)
+            files = config_files(root, "train", method.delta)
+            refuse_unknown_keys(files, settings)
+            cases.append(merge(files, settings).get_parsed_content("cases", instantiate=False).config)
+        assert all(each == cases[0] for each in cases), name
 
 
 @pytest.mark.parametrize("bundle", WITH_A_STUDY)

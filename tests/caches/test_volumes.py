@@ -224,3 +224,14 @@ def test_the_key_is_the_same_in_every_process(items, tmp_path):
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True,
                           env=os.environ | {"PYTHONHASHSEED": seed})  # fmt: skip
     assert done.stdout.split()[-1] == here["key"]
+
+
+def test_a_chain_within_the_chain_is_kept_as_its_steps_are(tmp_path):
+    """One key must not stand for two contents: what is kept of the one would be taken for the other's."""
+    data = [{"case": "a", "image": torch.ones(1, 2, 2, 2)}]
+    steps = [Watched("image", 2.0), Watched("image", 10.0)]
+    for transform in (Compose([steps[0], Compose(steps[1:])]), Compose(steps)):
+        dataset = CachedDataset(data, transform, tmp_path / "cache")
+        assert (dataset[0]["image"] == 20).all()
+        assert (dataset[0]["image"] == 20).all()  # from what was kept
+    assert len(list((tmp_path / "cache").glob("*.pt"))) == 1

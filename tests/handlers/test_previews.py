@@ -8,6 +8,7 @@ from PIL import Image
 from medseg.geometry import Geometry
 from medseg.handlers import Previews
 from medseg.volumes import Volume, write_volume
+from medseg.volumes.overlay import draw_rebuilt
 from medseg.volumes.stack import read_stack
 
 LABELS = {"background": 0, "thing": 1}
@@ -114,3 +115,19 @@ def test_a_case_that_pages_cannot_scroll_through_has_its_picture_and_the_log_say
     engine.run([0])
     assert [path.suffix for path in (tmp_path / "previews").iterdir()] == [".png"]
     assert "at most 255 labels, found 300" in caplog.text
+
+
+def test_of_rebuilt_images_what_was_made_of_them(tmp_path):
+    """A prediction with fractions is no label map: image, reconstruction and difference, and no slices of masks."""
+    image = MetaTensor(torch.rand(1, *SHAPE, generator=torch.Generator().manual_seed(0)))
+
+    def step(engine, number):
+        engine.state.batch = [{"case": "rebuilt"}]
+        return [{"pred": image * 0.5, "label": image}]
+
+    engine = Engine(step)
+    Previews(tmp_path, LABELS).attach(engine)
+    engine.run([0])
+    assert [path.name for path in (tmp_path / "previews").iterdir()] == ["rebuilt.png"]
+    expected = draw_rebuilt(image[0].numpy(), 0.5 * image[0].numpy(), Geometry(np.eye(4), SHAPE), "rebuilt")
+    assert (tmp_path / "previews" / "rebuilt.png").read_bytes() == expected

@@ -183,3 +183,11 @@ def test_epochs_without_validation_are_joined_over(figures):
 def test_names_of_labels_are_text(name):
     drawn = draw_training(log(3, **{f"val_dice_{name}": lambda e: 0.5, f"val_iou_{name}": lambda e: 0.5}), [name])
     assert list(drawn) == ["loss.png", "validation_dice.png", "validation_overlaps.png"]
+
+
+def test_errors_of_rebuilt_images(figures):
+    rows = log(4, val_mae=lambda e: 1 / e if e % 2 == 0 else "", val_mae_constant=lambda e: 0.9 if e % 2 == 0 else "")
+    drawn = figures(rows, [])
+    assert list(drawn) == ["loss.png", "validation_error.png"]
+    found = lines(drawn["validation_error.png"].axes[0])
+    assert found == {"network": [(2, 0.5), (4, 0.25)], "each image's median": [(2, 0.9), (4, 0.9)]}

@@ -189,3 +189,20 @@ def test_the_order_of_storage_does_not_show(letters):
     grid = Geometry(affine @ nib.orientations.inv_ornt_aff(change, image.shape), turned.shape)
     assert grid.orientation == letters
     assert overlay.draw_case(Volume(turned, grid), {"label": turned_mask}, LABELS) == expected
+
+
+def test_a_reconstruction_beside_its_image():
+    """The image, what was made of it, and the difference: nothing but where one voxel was lost."""
+    image = volume(MIDDLE, MIDDLE, MIDDLE, value=10.0)
+    image[:, :, :4] = 8.0
+    made = image.copy()
+    made[MIDDLE, MIDDLE, MIDDLE] = 0.0
+    array = pixels(overlay.draw_rebuilt(image, made, Geometry(np.eye(4), image.shape)))
+    assert array.shape[1] == 3 * (PANEL_WIDTH + GAP) - GAP
+    coronal = [panel(array, 1, column) for column in range(3)]
+    assert (coronal[0] != coronal[1]).any() and coronal[2].max() > 200
+    assert place(coronal[2] > 60) == pytest.approx((0.5, 0.5), abs=0.02)
+    same = panel(pixels(overlay.draw_rebuilt(image, image, Geometry(np.eye(4), image.shape))), 1, 2)
+    assert (same == 0).all()
+    with pytest.raises(ValueError, match=r"\(21, 21, 21\), found \(21, 21, 20\)"):
+        overlay.draw_rebuilt(image, made[..., :-1], Geometry(np.eye(4), image.shape))

@@ -21,10 +21,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
-from monai.networks.nets import AttentionUnet, BasicUNet, DynUNet
+from monai.networks.nets import BasicUNet, DynUNet
 from torch.utils.flop_counter import FlopCounterMode
 
-from medseg.networks import BCDUNet, MAPNet, MCGUNet, R2UNet, SmallUNet, UNet
+from medseg.networks import AttentionUnet, BCDUNet, MAPNet, MCGUNet, R2UNet, SmallUNet, UNet
 
 SIZE, BATCH, ROUNDS = 256, 4, 3
 GOAL, GOAL_BYTES = 1.05, 2e9
@@ -36,14 +36,18 @@ NETWORKS: dict[str, Make] = {
     PEER: lambda: _basic_unet((64, 128, 256, 512, 512, 64)),
     NARROW_PEER: lambda: _basic_unet((8, 16, 32, 32, 32, 8)),
     "UNet, padded": lambda: UNet(**CHANNELS),
+    "UNet, padded_transposed": lambda: UNet(**CHANNELS, form="padded_transposed"),
+    "UNet, bcdu_baseline": lambda: UNet(**CHANNELS, form="bcdu_baseline"),
     "UNet, ronneberger": lambda: UNet(**CHANNELS, form="ronneberger"),
     "UNet, primakov": lambda: UNet(**CHANNELS, form="primakov"),
     "SmallUNet": lambda: SmallUNet(**CHANNELS),
     "MAPNet": lambda: MAPNet(**CHANNELS),
+    "BCDUNet, d=1": lambda: BCDUNet(**CHANNELS, dense_blocks=1),
     "BCDUNet, d=3": lambda: BCDUNet(**CHANNELS, dense_blocks=3),
     "MCGUNet": lambda: MCGUNet(**CHANNELS),
     "R2UNet": lambda: R2UNet(**CHANNELS),
-    "MONAI AttentionUnet": lambda: AttentionUnet(2, channels=(64, 128, 256, 512, 1024), strides=(2,) * 4, **CHANNELS),
+    "RUNet": lambda: R2UNet(**CHANNELS, residual=False),
+    "AttentionUnet": lambda: AttentionUnet(**CHANNELS),
     "MONAI DynUNet, recommended": lambda: DynUNet(2, kernel_size=[3] * 5, strides=[1, 2, 2, 2, 2],
                                                   upsample_kernel_size=[2] * 4, filters=[16, 32, 64, 128, 256],
                                                   res_block=True, **CHANNELS),
