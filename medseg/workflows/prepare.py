@@ -21,11 +21,12 @@ from medseg import errors, settings
 from medseg.errors import Fault, UsageError
 from medseg.workflows.bundles import suggestion
 
-# Ids that no other id refers to, because MONAI, a consumer or a command reads them by name.
+# Ids that no other id refers to, because MONAI, a consumer or a command reads them by name; `weights` names the
+# checkpoint of a run, of which a standalone bundle has one.
 READ_BY_NAME = {"bundle_root", "dataset_dir", "device", "imports", "initialize", "run", "finalize", "_meta_", "train",
                 "validate", "evaluator", "network_def", "handlers", "inferer", "dataset", "preprocessing",
                 "postprocessing", "run_name", "tracking_uri", "experiment_name", "save_execute_config",
-                "is_not_rank0"}  # fmt: skip
+                "is_not_rank0", "weights"}  # fmt: skip
 QUIET = (
     "Unable to import.*[Nn]v[Ii]mg[Cc]odec.*",
     ".*nvimgcodec.*",

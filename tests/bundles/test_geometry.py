@@ -15,7 +15,7 @@ from medseg.volumes import Volume, read_volume, write_volume
 from medseg.workflows.bundles import bundle_names, find_bundle
 
 SHAPE = (33, 52, 37)
-CHANGES = "Intensity|Resized"  # steps that change values, or the number of voxels
+CHANGES = "Intensity|Resized|Hounsfield"  # steps that change or mind values, or change the number of voxels
 
 
 class CarryThrough(torch.nn.Module):
@@ -70,8 +70,9 @@ def test_a_carried_label_comes_back_on_its_own_grid(bundle, name, tmp_path):
     torch.save(CarryThrough(classes).state_dict(), tmp_path / "model.pt")
     steps = [step for step in config["deterministic"] if not re.search(CHANGES, step["_target_"])]
     network = {"_target_": f"{__name__}.CarryThrough", "classes": classes, "in_channels": 1}
+    fine = {"spacing_mm": [1.0, 1.0, 1.0]} if "spacing_mm" in config else {}
     run(bundle, "infer", tmp_path / "out", tmp_path / "images", checkpoint_file=str(tmp_path / "model.pt"),
-        network_def=network, precision="float32", deterministic=steps)  # fmt: skip
+        network_def=network, precision="float32", deterministic=steps, **fine)  # fmt: skip
     carried = read_volume(tmp_path / "out" / "case.nii.gz")
     assert carried.geometry.shape == SHAPE
     assert carried.geometry.orientation == geometry.orientation
