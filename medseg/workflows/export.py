@@ -144,7 +144,8 @@ def _metadata(run_dir: Path, root: Path, train: dict[str, Any], epoch: int) -> d
 
 def _of_channels(metadata: dict[str, Any], channels: Any, labels: Mapping[str, Any]) -> None:
     """A method's network may tell fewer labels apart, or more, than the bundle's own."""
-    names = {str(value): name for name, value in labels.items() if not isinstance(value, list)}
+    firsts = {name: value[0] if isinstance(value, list) else value for name, value in labels.items()}  # of a union
+    names = {str(value): name for name, value in firsts.items()}
     for output in metadata["network_data_format"]["outputs"].values():
         if isinstance(channels, int) and channels != output["num_channels"]:
             output["num_channels"] = channels

@@ -1,9 +1,8 @@
 import monai.networks.nets
-import numpy as np
-import onnxruntime
 import pytest
 import torch
 from networks.contract import parameter_count
+from networks.in_onnx import assert_onnx_gives_the_same
 from networks.one_process import wrapped
 
 from medseg.errors import DataError, UsageError
@@ -106,11 +105,4 @@ def test_every_patch_that_the_message_names_fits():
 
 @pytest.mark.filterwarnings("ignore")  # tracing warns of every Python number
 def test_onnx_runtime_gives_the_same_logits_for_another_batch(tmp_path):
-    network, path, three = made().eval(), tmp_path / "network.onnx", torch.cat([images(), 2 * images()])[:3]
-    torch.onnx.export(network, (images(),), path, input_names=["image"], output_names=["pred"],
-                      dynamic_axes={"image": {0: "batch"}}, opset_version=17, dynamo=False)  # fmt: skip
-    (found,) = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"]).run(
-        None, {"image": three.numpy()}
-    )
-    with torch.no_grad():
-        np.testing.assert_allclose(found, network(three).numpy(), atol=1e-5)
+    assert_onnx_gives_the_same(made().eval(), images(), tmp_path / "network.onnx")

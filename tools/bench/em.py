@@ -22,10 +22,10 @@ import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from memory import forget_peak, status_kib
 from sklearn.mixture import GaussianMixture
 
 from medseg.classical.em import fit, predict
@@ -176,15 +176,10 @@ def peak_kib(segmenter: str, case: Case) -> int:
     make = SEGMENTERS[segmenter]
     make(ct((32, 32, 6)), case)()
     segment = make(ct(SHAPE), case)
-    Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
-    before = _status_kib("VmRSS")
+    forget_peak()
+    before = status_kib("VmRSS")
     segment()
-    return _status_kib("VmHWM") - before
-
-
-def _status_kib(name: str) -> int:
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))
+    return status_kib("VmHWM") - before
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from memory import forget_peak, status_kib
 from monai.data import CacheDataset, PersistentDataset
 from monai.transforms import Compose, EnsureChannelFirstd, LoadImage, LoadImaged
 
@@ -119,11 +120,11 @@ def pairs() -> list[tuple[str, str, str]]:
 def peak_kib(name: str, small: str, path: str) -> int:
     """How far reading `path` raises the process's memory, once a small volume has been read."""
     READERS[name](small)
-    Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
-    before = _status_kib("VmRSS")
+    forget_peak()
+    before = status_kib("VmRSS")
     kept = READERS[name](path)
     del kept
-    return _status_kib("VmHWM") - before
+    return status_kib("VmHWM") - before
 
 
 def slices(paths: list[str], folder: Path) -> list[Row]:
@@ -187,11 +188,6 @@ def _compare(pair: dict[str, Timed], rounds: int) -> float:
     for name, seconds in zip(pair, (first, second), strict=True):
         print(f"  {name:34s} {1000 * statistics.median(seconds):9.2f} ms of CPU time")
     return statistics.median(a / b for a, b in zip(first, second, strict=True))
-
-
-def _status_kib(name: str) -> int:
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))
 
 
 if __name__ == "__main__":

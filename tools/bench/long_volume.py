@@ -27,6 +27,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
+from memory import forget_peak, status_kib
 from monai.bundle import ConfigParser, run
 from monai.data import DataLoader, Dataset
 from monai.engines import SupervisedEvaluator
@@ -166,15 +167,10 @@ def _windows_bytes() -> int:
     with torch.no_grad():
         model(torch.zeros(4, 1, 32, 32, 32))
         windows = torch.zeros(4, 1, *PATCH)
-        Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
-        before = _status_bytes("VmRSS")
+        forget_peak()
+        before = status_kib("VmRSS")
         model(windows)
-    return _status_bytes("VmHWM") - before
-
-
-def _status_bytes(name: str) -> int:
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(1024 * int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))
+    return 1024 * (status_kib("VmHWM") - before)
 
 
 if __name__ == "__main__":
@@ -186,4 +182,4 @@ if __name__ == "__main__":
         print(_windows_bytes())
     else:
         WAYS[sys.argv[1]](Path(sys.argv[2]))
-        print(_status_bytes("VmHWM"))
+        print(1024 * status_kib("VmHWM"))

@@ -25,12 +25,12 @@ import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk
 import torch
+from memory import forget_peak, status_kib
 from monai.metrics import DiceMetric, HausdorffDistanceMetric, SurfaceDiceMetric, SurfaceDistanceMetric
 
 from medseg.labels import Labels
@@ -253,15 +253,10 @@ def peak_kib(scorer: str, case: Case) -> int:
     """How far scoring raises the process's memory, once a small case has been scored."""
     SCORERS[scorer](SMALL, [organs(SMALL, 0)])()
     score = SCORERS[scorer](case, [organs(case, seed) for seed in range(case.n_pairs)])
-    Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
-    before = _status_kib("VmRSS")
+    forget_peak()
+    before = status_kib("VmRSS")
     score()
-    return _status_kib("VmHWM") - before
-
-
-def _status_kib(name: str) -> int:
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))
+    return status_kib("VmHWM") - before
 
 
 if __name__ == "__main__":

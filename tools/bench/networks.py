@@ -18,9 +18,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import torch
+from memory import status_kib
 from monai.networks.nets import BasicUNet, DynUNet
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -121,8 +121,7 @@ def _peak_bytes(name: str) -> float:
 def _predict_batch(name: str) -> None:
     with torch.inference_mode():
         NETWORKS[name]().eval()(torch.rand(BATCH, 1, SIZE, SIZE))
-    status = Path("/proc/self/status").read_text(encoding="ascii")  # `ru_maxrss` would be the parent's at least
-    print(int(status.split("VmHWM:")[1].split()[0]) * 1024)
+    print(status_kib("VmHWM") * 1024)
 
 
 if __name__ == "__main__":
