@@ -228,7 +228,8 @@ def study(
     ] = None,
     out: Annotated[Path | None, typer.Option(help="The study's folder; by default studies/<bundle>.")] = None,
     budget: Annotated[str, typer.Option(help="One that study.yaml names: tiny, hours, paper.")] = "hours",
-    seeds: Annotated[int, typer.Option(min=1, help="Runs a method.")] = 3,
+    seeds: Annotated[int | None, typer.Option(min=1, help="Runs a method; 3, or one of each fold.")] = None,
+    folds: Annotated[int | None, typer.Option(min=2, help="Cross-validate: each case is scored once.")] = None,
     methods: Annotated[str | None, typer.Option(help="Some of study.yaml's, with commas; by default all.")] = None,
     equal: Annotated[str | None, typer.Option(help="What all methods get the same of: updates or time.")] = None,
     subset: Annotated[str, typer.Option(help="Which cases are scored: validate or test.")] = "validate",
@@ -238,7 +239,7 @@ def study(
     from medseg.workflows.studies.study import run_study
 
     settings = parse_overrides(overrides or [])
-    for line in run_study(bundle, data, out, budget, seeds, _listed(methods), equal, subset, settings):
+    for line in run_study(bundle, data, out, budget, seeds, _listed(methods), equal, subset, folds, settings):
         typer.echo(line)
 
 

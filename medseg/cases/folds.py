@@ -59,7 +59,7 @@ def hold_out(
     validation = [case for case in cases if case.group in held]
     if not training or not validation:
         found = f"{len(cases)} cases in {len(sizes)} groups, held_out={fraction}, fold={fold}"
-        fix = "add cases, or choose held_out between 0 and 1 so that both sides keep a group"
+        fix = "add cases, or choose held_out so that both sides keep a group; held_out=0 trains on all cases"
         raise DataError(Fault("E502", "the split leaves one side empty", fix, "cases on both sides", found))
     return training, validation
 

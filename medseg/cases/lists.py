@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,8 +41,8 @@ def split_cases(
         dataset_dir: a data set in a known layout.
         labels: what the label values mean (see `medseg.labels.Labels`).
         held_out: the fraction of labelled cases that validation keeps (or a whole number: how many), by group,
-            stratified by which labels occur and how much is labelled, drawn from `seed`. A data set with validation
-            cases of its own keeps those instead.
+            stratified by which labels occur and how much is labelled, drawn from `seed`; 0 keeps none, and what is
+            trained is scored by nothing (W503). A data set with validation cases of its own keeps those instead.
         fold: which such fraction: 0, 1, … (of a fifth there are 5).
         drop_empty: whether cases whose label is empty are left out of training and validation.
         layout: the layout's name, where the folder fits several.
@@ -107,7 +107,7 @@ def split_images(
     if any(case.meta.get("subset") is None and (case.label is not None or case.negative) for case in cases):
         _, validate, test = _dealt(checked, held_out, seed, fold, False, tested)
     else:
-        validate, test = hold_out(cases, held_out, seed, fold=fold)[1], []
+        validate, test = _held_out(cases, held_out, seed, None, fold)[1], []
     held = {case.group for case in (*validate, *test)}
     sides = {"train": [case for case in cases if case.group not in held], "validate": validate, "test": test}
     without = sum(case.label is None for case in sides["train"])
@@ -194,8 +194,18 @@ def _dealt(
         _refuse_tests_beside(test)
         train, test = hold_out(train, share("tested", tested, len(train)), seed, strata)
     if not validate:
-        train, validate = hold_out(train, held_out, seed, strata, fold)
+        train, validate = _held_out(train, held_out, seed, strata, fold)
     return train, validate, test
+
+
+def _held_out(
+    cases: Sequence[Case], held_out: float, seed: int, strata: Mapping[str, Hashable] | None, fold: int
+) -> tuple[list[Case], list[Case]]:
+    """As `hold_out`; 0 holds out none."""
+    if held_out == 0 and not isinstance(held_out, bool):
+        logger.warning("[W503] held_out is 0: training takes all %d cases, and nothing scores its weights", len(cases))
+        return list(cases), []
+    return hold_out(cases, held_out, seed, strata, fold)
 
 
 def _item(case: Case, label_key: str | None = None) -> Item:

@@ -35,6 +35,7 @@ CONTENTS = ("bundle", "checkpoints", "figures", "predictions", "previews", "base
 # what a run writes before a checkpoint
 FIRST = {"config.yaml", iteration_log.NAME, "log.csv", "previews", "record.json", "split.json"}
 DECIDE = ("seed", "batch_size", "precision", "steps_an_epoch", "data_fingerprint", "network", "parameters")
+SCORED = ("best_also", "early_stop", "weights")  # settings that choose by the scores of held-out cases
 ROUND = ("device", "threads", "versions")  # what changes the last digits of a result
 
 logger = logging.getLogger(__name__)
@@ -59,7 +60,8 @@ class RunFolder:
     Raises:
         DataError: E503, when the folder holds a run already.
         TrainingError: E804, when it is not this run that should go on.
-        UsageError: E901, when `bundle_root` is not a bundle's folder; E903, when `overwrite` is neither True nor False.
+        UsageError: E901, when `bundle_root` is not a bundle's folder; E903, when `overwrite` is neither True nor False,
+            or what goes by the scores of held-out cases is asked for where no case is held out.
     """
 
     def __init__(
@@ -98,6 +100,7 @@ class RunFolder:
         if engine.state.epoch:  # a federated client goes on with the same engine
             return
         self._refuse_wrong_root()
+        self._refuse_choice_without_scores()
         self.clock = time.monotonic()
         split = {subset: [_listed(item) for item in items] for subset, items in self.cases.items()}
         self.record = self._facts(engine, split)
@@ -118,6 +121,13 @@ class RunFolder:
             fix = "run inside the bundle's folder, or pass --bundle_root <that folder>"
             raise UsageError(Fault("E901", "bundle_root is not a bundle's folder", fix, "configs/train.yaml in it",
                                    file=self.bundle_root))  # fmt: skip
+
+    def _refuse_choice_without_scores(self) -> None:
+        """Where no case is held out, nothing can be chosen by its score."""
+        for name in SCORED:
+            if not self.cases.get("validate") and self.config.get(name) not in (None, 0, False, "last", []):
+                what, fix = f"{name} goes by held-out cases, and there are none", f"leave {name} out, or hold some out"
+                raise UsageError(Fault("E903", what, fix, "held_out above 0", f"{name}={self.config[name]}"))
 
     def _continue(self, split: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
         """Take over the record of the run that goes on, if it is this one."""

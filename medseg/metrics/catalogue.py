@@ -11,10 +11,13 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from medseg.errors import Fault, UsageError
 from medseg.metrics.case_pair import CasePair, Mask
 from medseg.metrics.path_length import added_path_length
 from medseg.metrics.pixelwise import Probability, brier, calibration_error, pr_auc, roc_auc
+from medseg.metrics.reported import soft_dice_with_background
 from medseg.metrics.shape import n_components, perimeter_squared_over_area
 
 POLICY = (
@@ -77,11 +80,19 @@ def _of_probabilities(
                   higher_is_better)  # fmt: skip
 
 
+def _reported_soft_dice(probability: Probability, reference: Mask, inside: Mask | None) -> float:
+    """Of the label's probability and what is left to 1: what one report printed as Dice."""
+    if inside is not None:
+        probability, reference = probability[inside], reference[inside]
+    return soft_dice_with_background(np.stack([1 - probability, probability]), reference)
+
+
 OF_PROBABILITIES: dict[str, Metric] = {
     "roc_auc": _of_probabilities("ROC AUC", roc_auc, True),
     "pr_auc": _of_probabilities("PR AUC", pr_auc, True),
     "brier": _of_probabilities("Brier score", brier, False),
     "calibration_error": _of_probabilities("Calibration error", calibration_error, False),
+    "soft_dice_with_background": _of_probabilities("Soft Dice with background", _reported_soft_dice, True),
 }
 OF_LABEL_MAPS: dict[str, Metric] = {
     "dice": _overlap("Dice", "dice"),

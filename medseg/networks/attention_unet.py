@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import monai.networks.nets
 import torch
 
-from medseg.networks.fit import cropped, padded
+from medseg.networks.fit import channels_last, cropped, padded
 from medseg.settings import whole_number
 
 LEVELS = 5
@@ -36,6 +36,7 @@ class AttentionUnet(monai.networks.nets.AttentionUnet):
         strides = [2] * (LEVELS - 1)
         super().__init__(2, in_channels, out_channels, channels, strides)
         self.multiple = math.prod(strides)
+        channels_last(self)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Images (B, in_channels, X, Y) to logits (B, out_channels, X, Y)."""

@@ -31,6 +31,15 @@ def cropped(logits: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
     return logits[(slice(None), slice(None), *(slice(n) for n in like.shape[2:]))]
 
 
+def channels_last(network: torch.nn.Module) -> None:
+    """Lay out the weights of a network's 2D convolutions with the channels last, as the maps that they give then are.
+
+    The result is the same but for the last digits. On a CPU a step takes about 4 to 20 % less time, a prediction 3 to
+    50 % (``docs/networks.md``). Of volumes it makes nothing quicker.
+    """
+    network.to(memory_format=torch.channels_last)
+
+
 def per_axis(name: str, value: Sequence[int] | int, axes: int) -> tuple[int, ...]:
     """`value` for each of the spatial axes: one number for all of them, or as many as there are.
 

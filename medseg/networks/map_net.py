@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn.functional import interpolate, max_pool2d
 
-from medseg.networks.fit import cropped, padded
+from medseg.networks.fit import channels_last, cropped, padded
 from medseg.settings import number, whole_number
 
 POOLED = (2, 3, 5, 6)  # sides of the squares of spatial pooling
@@ -71,6 +71,7 @@ class MAPNet(nn.Module):
         for norm in self.modules():
             if isinstance(norm, nn.BatchNorm2d):
                 norm.momentum = momentum
+        channels_last(self)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Images (B, in_channels, X, Y) to logits (B, out_channels, X, Y)."""

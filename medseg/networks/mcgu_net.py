@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from medseg.networks.bcdu_blocks import DenselyConnected, DenseRecurrentUNet, RecurrentUp, convolutions, head
+from medseg.networks.fit import channels_last
 from medseg.settings import whole_number
 
 
@@ -42,3 +43,4 @@ class MCGUNet(DenseRecurrentUNet):
             for below, channels in [(bottom, third), (third, second), (second, first)]
         )
         self.head = head(first, out_channels)
+        channels_last(self)

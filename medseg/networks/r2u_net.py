@@ -6,7 +6,7 @@ import torch
 from monai.networks.nets.attentionunet import AttentionBlock
 from torch import nn
 
-from medseg.networks.fit import cropped, padded
+from medseg.networks.fit import channels_last, cropped, padded
 from medseg.settings import whole_number
 
 LEVELS = 5
@@ -63,6 +63,7 @@ class R2UNet(nn.Module):
             RecurrentBlock(2 * channels, channels, steps, residual) for channels in coarse_to_fine
         )
         self.head = nn.Conv2d(width, out_channels, 1)
+        channels_last(self)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Logits (B, out_channels, X, Y) of images (B, in_channels, X, Y) of any size."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from medseg.networks.fit import cropped, padded
+from medseg.networks.fit import channels_last, cropped, padded
 from medseg.networks.unet import conv_2x2
 from medseg.settings import whole_number
 
@@ -49,6 +49,7 @@ class SmallUNet(nn.Module):
             nn.Conv2d(8 * width, out_channels, 1),
         )
         self.apply(_draw_as_keras)
+        channels_last(self)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Images (B, in_channels, X, Y) to logits (B, out_channels, X, Y)."""

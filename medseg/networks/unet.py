@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from medseg.errors import DataError, Fault, UsageError
-from medseg.networks.fit import cropped, padded
+from medseg.networks.fit import channels_last, cropped, padded
 from medseg.settings import choice, switch, whole_number
 
 MARGIN = 92  # pixels that valid convolutions of five levels cost at each side: 572 become 388
@@ -117,6 +117,7 @@ class UNet(nn.Module):
         self.head = _head(channels, out_channels, settings.rectified_head)
         if not settings.norm:
             self.apply(_draw_as_he)
+        channels_last(self)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Images (B, in_channels, X, Y) to logits (B, out_channels, X, Y), or smaller ones without `mirror`.

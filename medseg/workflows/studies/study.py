@@ -34,16 +34,19 @@ from medseg.workflows.studies.study_file import (
 from medseg.workflows.studies.study_runs import Conductor, Run, Say, Study
 from medseg.workflows.studies.study_state import StudyState, locked, refuse_foreign
 
+SEEDS = 3
+
 
 def run_study(
     bundle: str,
     data: str | Path,
     out: str | Path | None = None,
     budget: str = "hours",
-    seeds: int = 3,
+    seeds: int | None = None,
     methods: Sequence[str] | None = None,
     equal: str | None = None,
     subset: str = VALIDATE,
+    folds: int | None = None,
     overrides: Mapping[str, Any] | None = None,
     say: Say | None = None,
 ) -> list[str]:
@@ -59,12 +62,14 @@ def run_study(
         data: the data folder.
         out: the study's folder; ``studies/<bundle>`` where it is None.
         budget: one of the file's.
-        seeds: how many runs a method.
+        seeds: how many runs a method; three where it is None, one of each fold.
         methods: some of the file's; None takes all.
         equal: ``updates``, ``time`` or ``own`` (each method for as long as its own configuration says); None takes the
             budget's or the file's word, else ``time`` for a budget in minutes.
         subset: which cases are scored: ``validate``, held out of training, or ``test``, which the data set itself (or
             ``tested``) keeps back. A study that is done is scored anew for another, and not trained again.
+        folds: of a cross-validation; runs go to ``<out>/<method>/fold<k>``, and the scores of all folds are joined, in
+            which each case stands once. None: all runs hold out the same cases.
         overrides: settings of every run, above those of the budget.
         say: takes progress, line by line; None prints it to stderr.
 
@@ -73,25 +78,45 @@ def run_study(
 
     Raises:
         UsageError, DataError: what `read_study_file`, `look_first` and `StudyState` refuse, before any run; E903,
-            published rows of labels that the bundle does not have; a first run that refuses its configuration.
+            published rows of labels that the bundle does not have, folds beside what they contradict; a first run that
+            refuses its configuration.
         TrainingError: E803, runs that failed, each with its reason and log; the others are done and compared.
     """
     root = find_bundle(bundle).absolute()
     file = read_study_file(root)
     settings = with_budget(chosen_budget(file, budget), overrides or {})
+    if folds is not None:
+        _refuse_beside_folds(whole_number("folds", folds, 2), seeds, subset, settings)
     place = out or Path("studies") / root.name
     study = Study(
         bundle=root,
         data=Path(checked_path("--data", data)),
         out=Path(checked_path("--out", place)),
         methods=chosen_methods(file, methods),
-        seeds=whole_number("seeds", seeds),
+        seeds=whole_number("seeds", (SEEDS if folds is None else 1) if seeds is None else seeds),
         settings=settings,
         equal=choice("equal", equal or budget_equal(file, budget) or natural(settings), EQUAL),
         published=file.path if file.published else None,
         subset=choice("subset", subset, SCORED),
+        folds=folds,
     )
     return carry_out(study, say or to_stderr)
+
+
+def _refuse_beside_folds(folds: int, seeds: int | None, subset: str, settings: Mapping[str, Any]) -> None:
+    """Refuse what a cross-validation decides itself.
+
+    Raises:
+        UsageError: E903.
+    """
+    for name, given, expected in (("seeds", seeds, 1), ("subset", subset, VALIDATE)):
+        if given not in (None, expected):
+            what, fix = f"{name} beside folds: each fold is trained once and scores what it holds out", "leave it out"
+            raise UsageError(Fault("E903", what, fix, str(expected), str(given)))
+    for name in ("fold", "held_out"):
+        if name in settings:
+            what, fix = f"{name} beside folds: a cross-validation sets it for each run", "leave it out"
+            raise UsageError(Fault("E903", what, fix, f"{folds} folds alone", f"{name}={settings[name]}"))
 
 
 def with_budget(budget: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
@@ -141,14 +166,15 @@ def carry_out(study: Study, say: Say) -> list[str]:
     refuse_foreign(study.out, study.data)
     several = "1 configuration" if len(study.methods) == 1 else f"{len(study.methods)} configurations"
     say(f"checking {several} and the data")
-    look = look_first(study.bundle, str(study.data), study.methods, study.settings)
+    look = look_first(study.bundle, str(study.data), study.methods, {**study.settings, **study.split(0)})
     _refuse_published(study, look)
     _refuse_empty(study, look)
-    runs = [Run(method, seed) for seed in range(study.seeds) for method in study.methods]
+    runs = study.runs()
     with ended_by_signals(), locked(study.out, say) as lock:
         state = StudyState(study.out, _described(study, look))
         state.save()
-        say(f"{', '.join(f'{n} {subset}' for subset, n in look.cases.items())} cases, {len(runs)} runs in {study.out}")
+        cases = ", ".join(f"{n} {subset}" for subset, n in look.cases.items())
+        say(f"{cases} cases{' in the first fold' if study.folds else ''}, {len(runs)} runs in {study.out}")
         try:
             failures = Conductor(study, look, state, say, lock).conduct(runs)
             done = [run for run in runs if run not in failures]
@@ -200,7 +226,7 @@ def _described(study: Study, look: FirstLook) -> dict[str, Any]:
     }
     content = {"bundle": study.bundle.name, "data": str(study.data), "cases": dict(look.cases), "split": look.split,
                "equal": study.equal, "settings": dict(study.settings), "methods": methods,
-               "seeds": list(range(study.seeds))}  # fmt: skip
+               "seeds": list(range(study.seeds)), "folds": study.folds}  # fmt: skip
     return dict(json.loads(json.dumps(content, default=str)))
 
 

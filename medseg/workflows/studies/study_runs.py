@@ -40,6 +40,8 @@ class Study:
             long as its own configuration says.
         published: a file with published figures to show beside, or None.
         subset: which cases are scored, ``validate`` or ``test``.
+        folds: of a cross-validation, whose runs take the place of seeds: run k of a method holds out the k-th of so
+            many equal parts of the cases, and each case is scored once. None: every run holds out the same cases.
     """
 
     bundle: Path
@@ -51,24 +53,44 @@ class Study:
     equal: str
     published: Path | None = None
     subset: str = VALIDATE
+    folds: int | None = None
+
+    def runs(self) -> list[Run]:
+        """All of them, in the order in which they are done: each method once, then each again."""
+        return [
+            Run(method, seed, fold)
+            for fold in ([None] if self.folds is None else range(self.folds))
+            for seed in range(self.seeds)
+            for method in self.methods
+        ]
+
+    def split(self, fold: int | None) -> dict[str, Any]:
+        """What a cross-validation sets for the runs of a fold."""
+        return {} if self.folds is None or fold is None else {"held_out": 1 / self.folds, "fold": fold}
 
 
 @dataclass(frozen=True)
 class Run:
-    """One method with one seed."""
+    """One method with one seed, or with one fold."""
 
     method: Method
     seed: int
+    fold: int | None = None
+
+    @property
+    def part(self) -> str:
+        """Which of its method's runs it is."""
+        return f"seed{self.seed}" if self.fold is None else f"fold{self.fold}"
 
     @property
     def name(self) -> str:
         """Of its folder below the study's."""
-        return f"{self.method.name}/seed{self.seed}"
+        return f"{self.method.name}/{self.part}"
 
     @property
     def log(self) -> str:
         """What it prints, below the study's folder."""
-        return f"logs/{self.method.name}-seed{self.seed}.log"
+        return f"logs/{self.method.name}-{self.part}.log"
 
 
 @dataclass
@@ -119,7 +141,7 @@ class Conductor:
             return "equal updates are planned by the first run of the study, which failed"
         settings = {"bundle_root": str(self.study.bundle), "output_dir": checked_path("--out", folder),
                     "dataset_dir": str(self.study.data), **self.study.settings, **epochs, **run.method.settings,
-                    "seed": run.seed}  # fmt: skip
+                    **self.study.split(run.fold), "seed": run.seed}  # fmt: skip
         for workflow in WORKFLOWS:
             if workflow == "train" and _is_trained(folder):
                 continue
@@ -144,22 +166,23 @@ class Conductor:
     def _epochs(self, run: Run) -> dict[str, Any] | None:
         """What of the budget is this run's own; None where it hangs on a run that failed."""
         if not self._shares_updates(run):
-            planned = self._planned_by_another_seed(run)
+            planned = self._planned_by_another_run(run)
             return {} if planned is None else {"minutes": None, "epochs": planned}
         updates = self.state.content["updates"]
         if updates is not None:
             epochs = max(1, round(updates / self.look.steps[run.method.name]))
             return {"minutes": None, "epochs": epochs} if "minutes" in self.study.settings else {"epochs": epochs}
-        return {} if run == Run(self.study.methods[0], 0) else None
+        return {} if run == self.study.runs()[0] else None
 
-    def _planned_by_another_seed(self, run: Run) -> int | None:
-        """What minutes became for the method's first seed, so that seeds differ in the seed alone; None where this run
-        plans, has planned (it goes on then), or is not given minutes.
+    def _planned_by_another_run(self, run: Run) -> int | None:
+        """What minutes became for the method's first seed or fold, so that they differ in that alone; None where this
+        run plans, has planned (it goes on then), or is not given minutes.
         """
         settings = {**self.study.settings, **run.method.settings}
         if settings.get("minutes") is None or (self.study.out / run.name / "record.json").is_file():
             return None
-        records = (self.study.out / Run(run.method, seed).name / "record.json" for seed in range(self.study.seeds))
+        others = (each for each in self.study.runs() if each.method == run.method)
+        records = (self.study.out / each.name / "record.json" for each in others)
         return next((int(files.read_json(record)["epochs"]) for record in records if record.is_file()), None)
 
     def _shares_updates(self, run: Run) -> bool:

@@ -47,6 +47,49 @@ def test_all_first_seeds_come_before_all_second_ones(start, tmp_path):
         assert "--learning_rate 0.1" in run[workflow] and "  " + run[workflow] not in said and run[workflow] in said
 
 
+def test_a_cross_validation_trains_each_method_once_a_fold(start, tmp_path):
+    lines, said = start(seeds=None, folds=3, methods=["plain", "deep"])
+    order = [f"{method}/fold{fold}" for fold in range(3) for method in ("plain", "deep")]
+    assert announced(said) == order and lines[-1] == "compared " + " ".join(order)
+    for run in order:
+        noted = json.loads((tmp_path / "out" / "study.json").read_text())["runs"][run]
+        for workflow in ("train", "evaluate"):
+            assert f"--held_out {1 / 3}" in noted[workflow] and f"--fold {run[-1]}" in noted[workflow]
+            assert "--seed 0" in noted[workflow]
+    assert any(line.endswith("in the first fold, 6 runs in " + str(tmp_path / "out")) for line in said)
+    _, said = start(seeds=1, folds=3, methods=["plain", "deep"])
+    assert [line.endswith("is done") for line in said if line.startswith("run ")] == [True] * 6
+
+
+def test_folds_of_a_method_get_what_the_minutes_gave_its_first_one(start, tmp_path):
+    start(budget="hours", seeds=None, folds=2, methods=["plain"])
+    assert [calls(tmp_path, f"plain/fold{fold}")[0] for fold in range(2)] == ["train None 10 0", "train 7 None 0"]
+
+
+def test_another_number_of_folds_is_another_study(start, tmp_path):
+    start(seeds=None, folds=2, methods=["plain"])
+    for options in ({"folds": 3}, {}):
+        with pytest.raises(DataError, match=r"E503.*folds") as caught:
+            start(methods=["plain"], **options)
+        assert "expected 2" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"seeds": 2, "folds": 5}, "seeds beside folds"),
+        ({"seeds": None, "folds": 5, "subset": "test"}, "subset beside folds"),
+        ({"seeds": None, "folds": 5, "overrides": {"fold": 1}}, "fold beside folds"),
+        ({"seeds": None, "folds": 5, "overrides": {"held_out": 0.1}}, "held_out beside folds"),
+        ({"seeds": None, "folds": 1}, "folds"),
+    ],
+)
+def test_what_a_cross_validation_decides_itself_is_refused(start, tmp_path, options, words):
+    with pytest.raises(UsageError, match=f"E903.*{words}"):
+        start(**options)
+    assert not (tmp_path / "out").exists()
+
+
 def test_what_is_done_is_not_done_again(start, tmp_path):
     first, _ = start()
     second, said = start()
