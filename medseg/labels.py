@@ -28,19 +28,21 @@ class Labels:
             Background is the name whose integer is 0.
 
     Raises:
-        ValueError: if a value is not a non-negative integer, or if no name stands for 0.
+        UsageError: E903, no table of names, a value that is no integer from 0 upwards, or no name that stands for 0.
     """
 
     def __init__(self, names: Mapping[str, int | Sequence[int]]) -> None:
+        if not isinstance(names, Mapping):
+            raise _no_labels("labels are no table of names and values", names)
         self.values: dict[str, tuple[int, ...]] = {
             str(name): tuple(value) if isinstance(value, Sequence) else (value,) for name, value in names.items()
         }
         flat = [value for values in self.values.values() for value in values]
         wrong = any(not isinstance(value, int) or isinstance(value, bool) or value < 0 for value in flat)
         if wrong or not all(self.values.values()):
-            raise ValueError(f"label values are integers from 0 upwards, found {dict(names)}")
+            raise _no_labels("label values are integers from 0 upwards", dict(names))
         if 0 not in flat:
-            raise ValueError(f"one name must stand for 0, the background; found {dict(names)}")
+            raise _no_labels("one name must stand for 0, the background", dict(names))
 
     @property
     def foreground(self) -> list[str]:
@@ -71,6 +73,13 @@ class Labels:
         return PALETTE[self.foreground.index(name) % len(PALETTE)]
 
 
+def _no_labels(what: str, found: object) -> UsageError:
+    example = "{'background': 0, 'liver': [1, 2], 'tumour': 2}"
+    return UsageError(
+        Fault("E903", what, "give every label a name and a value, the background too", example, str(found))
+    )
+
+
 def parse_labels(text: str) -> Labels:
     """``background=0,liver=1+2,tumour=2`` as `Labels`.
 
@@ -82,13 +91,14 @@ def parse_labels(text: str) -> Labels:
         names = [name.strip() for name, _ in pairs]
         if len(set(names)) < len(names) or "" in names:
             raise ValueError("a name is missing, or there twice")
-        return Labels({name: [int(value) for value in values.split("+")]
-                       for name, (_, values) in zip(names, pairs, strict=True)})  # fmt: skip
+        values = {name: [int(value) for value in given.split("+")]
+                  for name, (_, given) in zip(names, pairs, strict=True)}  # fmt: skip
     except ValueError as error:
         fix = "give each name its value"
         raise UsageError(
             Fault("E903", f"not label names and values ({error})", fix, "background=0,liver=1", text)
         ) from error
+    return Labels(values)
 
 
 def as_label_map(array: npt.NDArray, path: str | Path = "", case: str = "") -> npt.NDArray[np.integer]:

@@ -28,12 +28,18 @@ def test_colours_differ():
 
 @pytest.mark.parametrize("wrong", [-1, 1.0, True, "1", [1, 2.5], [1, -2], [], None])
 def test_values_that_are_no_labels(wrong):
-    with pytest.raises(ValueError, match="integers from 0"):
+    with pytest.raises(UsageError, match=r"E903.*integers from 0"):
         Labels({"background": 0, "liver": wrong})
 
 
+@pytest.mark.parametrize("wrong", ["{background: 0}", None, ["background", "liver"]])
+def test_what_is_no_table_is_refused(wrong):
+    with pytest.raises(UsageError, match=r"E903.*no table of names and values"):
+        Labels(wrong)
+
+
 def test_background_is_needed():
-    with pytest.raises(ValueError, match="background"):
+    with pytest.raises(UsageError, match=r"E903.*background"):
         Labels({"liver": 1})
 
 

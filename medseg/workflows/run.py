@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from medseg.errors import Fault, UsageError
 
 WORDS = {"true": True, "false": False, "null": None, "none": None}
@@ -17,7 +19,8 @@ MARKS = ("@", "$", "%")
 
 
 def parse_overrides(arguments: Sequence[str]) -> dict[str, Any]:
-    """``key=value`` words as a dictionary; values are Python literals, ``true``, ``false``, ``null`` or text.
+    """``key=value`` words as a dictionary; values are Python literals, ``true``, ``false``, ``null``, tables as
+    YAML writes them (``{background: 0, liver: 1}``) or text.
 
     Raises:
         UsageError: a word without ``=``.
@@ -89,4 +92,15 @@ def _value(text: str) -> Any:
     try:
         return ast.literal_eval(text)
     except (ValueError, SyntaxError):
-        return text
+        return _mapping(text) or text
+
+
+def _mapping(text: str) -> dict[str, Any] | None:
+    """``{background: 0, liver: 1}`` as YAML writes it; None for anything else."""
+    if not (text.startswith("{") and text.endswith("}")):
+        return None
+    try:
+        found = yaml.safe_load(text)
+    except yaml.YAMLError:
+        return None
+    return found if isinstance(found, dict) else None

@@ -16,6 +16,12 @@ def test_override_values_are_read_as_meant():
                                       "i": "x=y", "j": "3"}  # fmt: skip
 
 
+def test_a_table_may_be_written_as_fire_and_yaml_do():
+    words = ["labels={background: 0, liver: [1, 2]}", "other={'a': 1}", "odd={a", "fraction={half}: 2}", "empty={}"]
+    assert parse_overrides(words) == {"labels": {"background": 0, "liver": [1, 2]}, "other": {"a": 1}, "odd": "{a",
+                                      "fraction": "{half}: 2}", "empty": {}}  # fmt: skip
+
+
 def test_the_printed_command_gives_monai_the_same_values(tmp_path):
     """What fire parses from the words of the printed command is what `medseg run` passes on."""
     import fire

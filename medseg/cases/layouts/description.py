@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from medseg.cases.listing import Listing
-from medseg.errors import DataError, Fault
+from medseg.errors import DataError, Fault, UsageError
 from medseg.labels import Labels
 from medseg.volumes import stem
 
@@ -102,8 +102,9 @@ def labels(path: Path) -> Labels | None:
     is_by_value = all(key.isdecimal() for key in table)
     try:
         return Labels(_by_name(table) if is_by_value else {name: table[name] for name in table if name != IGNORE})
-    except (TypeError, ValueError) as error:
-        raise DataError(Fault("E104", f"not a table of labels ({error})", fix, example, repr(table), path)) from error
+    except UsageError as error:
+        what = f"not a table of labels ({error.faults[0].what})"
+        raise DataError(Fault("E104", what, fix, example, repr(table), path)) from error
 
 
 def ignore_value(path: Path) -> int | None:

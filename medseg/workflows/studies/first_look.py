@@ -108,7 +108,7 @@ def _labels(config: Mapping[str, Any]) -> tuple[str, ...]:
     """The foreground's; nothing where they are damaged, which reading the cases says better."""
     try:
         return tuple(Labels(config["labels"]).foreground)
-    except (AttributeError, KeyError, TypeError, ValueError):
+    except (KeyError, UsageError):
         return ()
 
 
