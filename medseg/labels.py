@@ -75,9 +75,8 @@ class Labels:
 
 def _no_labels(what: str, found: object) -> UsageError:
     example = "{'background': 0, 'liver': [1, 2], 'tumour': 2}"
-    return UsageError(
-        Fault("E903", what, "give every label a name and a value, the background too", example, str(found))
-    )
+    fix = "give every label a name and a value, the background too"
+    return UsageError(Fault("E903", what, fix, example, str(found)))
 
 
 def parse_labels(text: str) -> Labels:

@@ -23,6 +23,7 @@ from medseg.volumes.member import member_of
 
 DICOM, ARRAYS = ".dcm", ".npz"
 OF_A_RUN = "predictions"  # where a run folder keeps its masks
+PREVIEWS = "previews"  # where inference puts a picture of each mask, below the masks
 # what programs append to a case's name: a label's ending, nnU-Net's and the Decathlon's channel, MONAI's postfix
 ENDING = re.compile(r"_(seg|segmentation|mask|label|labels|pred|prediction|trans|0000)$", re.IGNORECASE)
 
@@ -165,7 +166,7 @@ def _read(path: Path, layout: str | None = None) -> _Side:
     if not path.is_dir():
         what, found = ("not a folder", "a file") if path.exists() else ("no such file or folder", "nothing")
         raise DataError(Fault("E101", what, "check the path", "label maps", found, path))
-    listing = _without_probabilities(look(path))
+    listing = _masks_alone(look(path))
     if layout is not None or _is_data_set(listing):
         return _labelled(read_data_set(path, layout), path)
     maps = _plain(listing)
@@ -176,10 +177,12 @@ def _read(path: Path, layout: str | None = None) -> _Side:
     return _Side(maps, "a folder of label maps")
 
 
-def _without_probabilities(listing: Listing) -> Listing:
-    """What nnU-Net leaves beside its masks, under the same names, is no label map."""
+def _masks_alone(listing: Listing) -> Listing:
+    """What stands beside masks under the same names is no label map: nnU-Net's probabilities, and our own previews."""
     folders = {}
     for folder, names in listing.folders.items():
+        if folder.name == PREVIEWS and any(map(is_volume, listing.folders.get(folder.parent, ()))):
+            continue
         masks = {stem(name) for name in names if is_volume(name) and not name.endswith(ARRAYS)}
         folders[folder] = tuple(name for name in names if not name.endswith(ARRAYS) or stem(name) not in masks)
     return dataclasses.replace(listing, folders=folders)

@@ -6,6 +6,7 @@ import logging
 import math
 import os
 import signal
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -28,7 +29,7 @@ LENGTHS = ("total_steps", "total_iters", "T_max")  # what a learning-rate schedu
 
 
 class Checkpoint:
-    """After each epoch ``last.pt`` (the one before is kept as ``last.prev.pt``); after a better validation ``best.pt``.
+    """After an epoch ``last.pt`` (the one before is kept as ``last.prev.pt``); after a better validation ``best.pt``.
 
     A file holds flat keys: the trainer's `parts` (networks, optimizers, schedulers, the metric log, early stopping, …),
     ``epoch``, ``iteration``, ``best_metric`` and a ``digest`` over all of it. ``model`` always predicts: with a moving
@@ -48,6 +49,8 @@ class Checkpoint:
         also: further metrics of the evaluator, all of which must be better too, as ``val_iou_lung``.
         resume: go on from the checkpoint in `output_dir`, where there is one.
         every: iterations between checkpoints within an epoch; 0 writes after epochs alone.
+        share: most of the time that writing may take: after an epoch that is too short for that, but the last one, none
+            is written. 1 writes after each.
 
     Raises:
         CheckpointError: E105, every checkpoint there is damaged; E802, it is of another network; E804, of another run.
@@ -61,10 +64,12 @@ class Checkpoint:
         resume: bool = False,
         every: int = 0,
         also: Sequence[str] = (),
+        share: float = 1.0,
     ) -> None:
         self.folder, self.evaluator = Path(output_dir) / "checkpoints", evaluator
         self.resume, self.every = switch("resume", resume), whole_number("checkpoint_every", every, 0)
         self.best, self.best_also = -math.inf, dict.fromkeys(also, -math.inf)
+        self.share, self.begun, self.cost = share, -math.inf, 0.0  # when the last write began, and what it took
 
     def attach(self, engine: Engine) -> None:
         """Attach to a trainer of `medseg.trainers`."""
@@ -94,14 +99,17 @@ class Checkpoint:
             _leave(engine)
 
     def _after_epoch(self, engine: Engine) -> None:
-        self._write(engine)
-        if _any(engine.stopping, engine.state.device) and engine.state.epoch < engine.state.max_epochs:
+        stop, last = _any(engine.stopping, engine.state.device), engine.state.epoch >= engine.state.max_epochs
+        if stop or last or self.cost <= self.share * (time.monotonic() - self.begun):
+            self._write(engine)
+        if stop and not last:
             _leave(engine)
 
     def _write(self, engine: Engine) -> None:
         """Write ``last.pt``; the one there before becomes ``last.prev.pt``."""
         if engine.state.rank > 0:
             return
+        self.begun = time.monotonic()
         last, previous = self.folder / "last.pt", self.folder / "last.prev.pt"
         content = pack_checkpoint(self._state(engine))
         if last.exists():
@@ -111,6 +119,7 @@ class Checkpoint:
             os.link(last, link)
             os.replace(link, previous)
         files.write_bytes(last, content)
+        self.cost = time.monotonic() - self.begun
 
     def _compare(self, evaluator: Engine, trainer: Engine) -> None:
         value = key_metric(evaluator)

@@ -249,3 +249,15 @@ def test_probabilities_that_nnunet_leaves_beside_its_masks_are_no_predictions(pl
     for name in ("a", "b"):
         np.savez(predictions / f"{name}.npz", probabilities=LABEL)
     assert files(predictions, references) == {"a": ("a.nii.gz", "a.nii.gz"), "b": ("b.npz", "b.nii.gz")}
+
+
+def test_pictures_that_inference_leaves_below_its_masks_are_no_predictions(place):
+    """`medseg infer` into a folder, `medseg score` of that folder; pictures alone are masks."""
+    references = place("r", "a.nii.gz")
+    predictions = place("p", "a.nii.gz")
+    (predictions / "previews").mkdir()
+    (predictions / "previews" / "a.png").write_bytes(b"a picture")
+    assert files(predictions, references) == {"a": ("a.nii.gz", "a.nii.gz")}
+    (predictions / "a.nii.gz").rename(predictions / "previews" / "a.nii.gz")
+    (predictions / "previews" / "a.png").unlink()
+    assert files(predictions, references) == {"a": ("a.nii.gz", "a.nii.gz")}

@@ -34,6 +34,13 @@ def test_last_and_the_one_before_and_best(tmp_path):
     assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == ["best.pt", "last.prev.pt", "last.pt"]
 
 
+def test_of_short_epochs_the_first_and_the_last_are_kept(tmp_path):
+    """Writing may take a billionth of the time here, so that none between them does."""
+    make_trainer(network(), epochs=4, handlers=[Checkpoint(tmp_path, share=1e-9)]).run()
+    last, previous = (read(tmp_path / "checkpoints" / f"{name}.pt") for name in ("last", "last.prev"))
+    assert (last["epoch"], previous["epoch"]) == (4, 1)
+
+
 def test_a_score_that_is_no_number_never_becomes_the_best(tmp_path):
     train(tmp_path, [math.nan, 0.4, math.nan])
     assert read(tmp_path / "checkpoints" / "best.pt")["epoch"] == 2

@@ -102,8 +102,9 @@ def labels(path: Path) -> Labels | None:
     is_by_value = all(key.isdecimal() for key in table)
     try:
         return Labels(_by_name(table) if is_by_value else {name: table[name] for name in table if name != IGNORE})
-    except UsageError as error:
-        what = f"not a table of labels ({error.faults[0].what})"
+    except (TypeError, UsageError) as error:
+        reason = error.faults[0].what if isinstance(error, UsageError) else error
+        what = f"not a table of labels ({reason})"
         raise DataError(Fault("E104", what, fix, example, repr(table), path)) from error
 
 
