@@ -260,4 +260,4 @@ def test_pictures_that_inference_leaves_below_its_masks_are_no_predictions(place
     assert files(predictions, references) == {"a": ("a.nii.gz", "a.nii.gz")}
     (predictions / "a.nii.gz").rename(predictions / "previews" / "a.nii.gz")
     (predictions / "previews" / "a.png").unlink()
-    assert files(predictions, references) == {"a": ("a.nii.gz", "a.nii.gz")}
+    assert files(predictions, references) == {"a": ("previews/a.nii.gz", "a.nii.gz")}
