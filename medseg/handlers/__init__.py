@@ -5,6 +5,7 @@ from medseg.handlers.checkpoint import Checkpoint
 from medseg.handlers.checkpoint_loader import CheckpointLoader
 from medseg.handlers.early_stop import EarlyStop
 from medseg.handlers.image_error import ImageError
+from medseg.handlers.inference_time import InferenceTime
 from medseg.handlers.moving_average import MovingAverage
 from medseg.handlers.plateau import ReduceRateOnPlateau
 from medseg.handlers.previews import Previews
@@ -18,6 +19,7 @@ __all__ = [
     "CheckpointLoader",
     "EarlyStop",
     "ImageError",
+    "InferenceTime",
     "MovingAverage",
     "Previews",
     "Progress",

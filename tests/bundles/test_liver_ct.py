@@ -42,6 +42,22 @@ def test_volumes_in_other_units_are_refused(method, units, tmp_path):
     assert ours is not None and ours.exit_code == 3 and "E405" in str(ours) and "ct_" in str(ours)
 
 
+OTHER = {"hounsfield": False, "labels": {"background": 0, "tumour": 1}, "network_def::out_channels": 2}
+
+
+@pytest.mark.parametrize("method", [None, "autoencoder_c2", "em", "em_reported"])
+def test_images_of_another_modality_and_another_label(method, tmp_path):
+    """As PET: no window, no body, and the brightest of a mixture's components is the label."""
+    data = write_set(tmp_path / "data", [(24, 24, 12)] * 5, lambda hu: np.clip(hu, -80, None) / 40 + 2)
+    folder = run("liver_ct", "train", tmp_path / "run", data, method, **OTHER)
+    run("liver_ct", "evaluate", folder, data, method, **OTHER)
+    with open(folder / "cases.csv", newline="") as stream:
+        dice = {row["label"]: float(row["dice"]) for row in csv.DictReader(stream)}
+    assert set(dice) == {"tumour"} and (method not in ("em", "em_reported") or dice["tumour"] > 0.98)
+    run(folder / "bundle", "infer", tmp_path / "masks", data / "images")
+    assert len(list((tmp_path / "masks").glob("*.nii.gz"))) == 5
+
+
 @pytest.mark.parametrize("method", [None, "unet_2d", "unet_c1", "em"])
 def test_single_slices_and_volumes_smaller_than_a_patch(method, tmp_path):
     """None of them holds a tumour, which is left out of every mean."""

@@ -84,6 +84,8 @@ def test_trains_evaluates_infers(bundle, method, phantoms, tmp_path):
     run(bundle, "evaluate", folder, data, method, subset=subset)
     scored, images = rows(folder / "cases.csv"), list_images(data)
     cases = {row["case"] for row in scored}
+    inference = json.loads((folder / "record.json").read_text())["inference"]
+    assert inference["cases"] == len(cases) and inference["seconds_a_case"] > 0
     assert cases == {item["case"] for item in split[subset]} and {row["subset"] for row in scored} == {subset}
     units = {item["case"]: "px" if Path(item["image"]).suffix in PICTURES else "mm" for item in images}
     assert all(row["distance_unit"] == units[row["case"]] for row in scored)

@@ -14,7 +14,8 @@ from medseg.reports.run_folder import RunFolder, flatten
 from medseg.reports.text_table import plain, shorten
 
 # what methods and seeds may differ in without a word
-THEIRS = ("network", "parameters", "seed", "started", "finished", "resumed", "wall time", "training time")
+THEIRS = ("network", "parameters", "seed", "started", "finished", "resumed", "wall time", "training time",
+          "inference · cases", "inference · seconds a case")  # fmt: skip
 HIDDEN = ("started", "finished", "resumed", "wall_seconds")
 LONGEST = 40
 TIME_TOLERANCE = 1.25  # how much longer one method may train than another where both were given the same minutes

@@ -231,7 +231,7 @@ def _described(study: Study, look: FirstLook) -> dict[str, Any]:
 
 
 def _used(done: Sequence[Run], state: StudyState) -> list[str]:
-    """A line a method: runs, updates and minutes of training each, parameters."""
+    """A line a method: runs, updates and minutes of training each, seconds to predict a case, parameters."""
     lines = []
     for name in dict.fromkeys(run.method.name for run in done):
         facts = [state.content["runs"][run.name] for run in done if run.method.name == name]
@@ -240,7 +240,9 @@ def _used(done: Sequence[Run], state: StudyState) -> list[str]:
         minutes = statistics.mean(each["train_seconds"] for each in facts) / 60
         millions = facts[0]["parameters"] / 1e6
         runs_of = "1 run of" if len(facts) == 1 else f"{len(facts)} runs of"
-        lines.append(f"{name}: {runs_of} {each} updates, {minutes:.1f} minutes of training each, "
+        timed = [seconds for fact in facts if (seconds := fact.get("seconds_a_case")) is not None]
+        inference = f"{statistics.mean(timed):.2g} s to predict a case, " if timed else ""
+        lines.append(f"{name}: {runs_of} {each} updates, {minutes:.1f} minutes of training each, {inference}"
                      f"{millions:.1f} M parameters")  # fmt: skip
     return lines
 

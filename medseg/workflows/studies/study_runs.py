@@ -234,4 +234,5 @@ def _facts(folder: Path) -> dict[str, Any]:
         "updates": int(run.log[-1]["iteration"]),
         "train_seconds": round(seconds, 1),
         "parameters": run.record["parameters"],
+        "seconds_a_case": run.record.get("inference", {}).get("seconds_a_case"),
     }
