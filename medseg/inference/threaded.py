@@ -11,6 +11,8 @@ from monai.inferers import Inferer, SimpleInferer
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
 
+from medseg.inference.autocast import lowered
+
 Tensors = Sequence[torch.Tensor | None]
 
 
@@ -49,7 +51,7 @@ class ThreadedInferer(Inferer):
 
         def apply(part: torch.Tensor) -> torch.Tensor:
             # a thread has states of its own
-            with torch.set_grad_enabled(with_gradients), torch.autocast("cpu", precision):
+            with torch.set_grad_enabled(with_gradients), lowered("cpu", precision):
                 output = self.inferer(part, network, *args, **kwargs)
             if not isinstance(output, torch.Tensor):
                 raise TypeError(f"ThreadedInferer takes networks that give one tensor, found {type(output).__name__}")

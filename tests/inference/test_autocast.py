@@ -5,7 +5,7 @@ import torch
 from monai.inferers import SlidingWindowInferer
 
 from medseg.errors import UsageError
-from medseg.inference import AutocastInferer, best_precision
+from medseg.inference import AutocastInferer, ThreadedInferer, best_precision
 from medseg.inference.autocast import PRECISIONS
 
 INPUTS = torch.rand(1, 1, 8, 8, 8, generator=torch.Generator().manual_seed(0))
@@ -48,6 +48,44 @@ def test_gradients_flow(network):
     network.zero_grad()
     AutocastInferer(precision="bfloat16")(INPUTS, network).sum().backward()
     assert network.weight.grad.dtype == torch.float32 and network.weight.grad.any()
+
+
+@pytest.mark.parametrize("inferer", [None, ThreadedInferer()])
+@pytest.mark.parametrize(
+    ("convolution", "size"),
+    [
+        (torch.nn.Conv3d(16, 16, 3, padding=1), (2, 2, 2)),
+        (torch.nn.Conv3d(16, 16, 3, padding=1), (2, 6, 6)),
+        (torch.nn.Conv3d(16, 16, 3, padding=2, dilation=2), (4, 4, 4)),
+        (torch.nn.Conv2d(16, 16, 3, stride=2, padding=1), (4, 1)),
+        (torch.nn.ConvTranspose3d(16, 16, 5, stride=2, padding=2), (2, 3, 3)),
+    ],
+)
+def test_gradients_of_maps_smaller_than_a_kernel(convolution, size, inferer):
+    """oneDNN reads memory for them that it did not write, which is made to be full of NaN here."""
+    images = torch.randn(2, 16, *size, generator=torch.Generator().manual_seed(1))
+
+    def gradient(precision):
+        convolution.zero_grad()
+        junk = [torch.full((n * 700,), float("nan")) for n in range(40)]
+        del junk
+        AutocastInferer(inferer, precision)(images, convolution).square().sum().backward()
+        return convolution.weight.grad.clone()
+
+    expected = gradient("float32")
+    found = [gradient("bfloat16") for _ in range(5)]
+    assert all(torch.equal(each, found[0]) for each in found)
+    torch.testing.assert_close(found[0], expected, atol=0.02 * float(expected.abs().max()), rtol=0)
+
+
+def test_only_small_maps_are_convolved_in_float32_and_only_for_gradients(network):
+    for size, gradients, kept in ((2, True, torch.float32), (3, True, torch.bfloat16), (2, False, torch.bfloat16)):
+        found = []
+        with torch.set_grad_enabled(gradients):
+            AutocastInferer(precision="bfloat16")(
+                INPUTS[..., :size, :size, :size], lambda images, found=found: found.append(network(images)) or images
+            )
+        assert [output.dtype for output in found] == [kept]
 
 
 @pytest.mark.parametrize("precision", ["fp16", "", None, "float64"])
