@@ -22,6 +22,7 @@ logger = logging.getLogger(__name__)
 
 WARM_UP, TIMED = 10, 24  # steps, at least; loader workers need a while to get going
 TIMED_SHARE = 0.01  # of the budget: a long run is timed for longer
+LEAST_STEPS, MOST_SHARE = 4, 0.1  # where so many take more than that share of the budget, they are all that is timed
 LEAST_KEPT = 0.93  # of the epochs that fit, so that they divide into validations
 SHARE = 0.9  # of the budget; the rest goes to checkpoints, scores and previews, and to busier minutes than the first
 
@@ -58,9 +59,8 @@ def plan_epochs(
     if record is not None and record.is_file():
         return _agreed(whole_number("epochs", files.read_json(record).get("epochs")))
     copied = copy.deepcopy(network)
-    step = _seconds_a_step(copied.train(), inferer, loss, dataloader, device, TIMED_SHARE * 60 * minutes)
+    step = _seconds_a_step(copied.train(), inferer, loss, dataloader, device, 60 * minutes)
     validation = len(val_dataset) * _seconds_a_case(copied.eval(), val_inferer, val_dataset, device)
-    validations = validations if len(val_dataset) else 0  # where no case is held out
     planned = _agreed(_epochs_within(SHARE * 60 * minutes, step * len(dataloader), validation, validations))
     message = "%.3g minutes at %.3f s a step and %.1f s a validation: %d epochs of %d steps"
     logger.info(message, minutes, step, validation, planned, len(dataloader))
@@ -110,11 +110,17 @@ def _seconds_a_step(
     loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
     dataloader: DataLoader,
     device: torch.device,
-    at_least: float,
+    budget: float,
 ) -> float:
     optimizer = torch.optim.AdamW(network.parameters(), lr=0.0)
     times: list[float] = []
-    while len(times) < WARM_UP + TIMED or sum(times) < at_least:
+
+    def is_timed() -> bool:
+        taken = sum(times)
+        usual = len(times) >= WARM_UP + TIMED and taken >= TIMED_SHARE * budget
+        return usual or (len(times) >= LEAST_STEPS and taken > MOST_SHARE * budget)
+
+    while not is_timed():
         batches = iter(dataloader)
         for _ in range(len(dataloader)):
             start = time.perf_counter()
@@ -125,9 +131,10 @@ def _seconds_a_step(
             optimizer.step()
             value.item()  # waits for a GPU
             times.append(time.perf_counter() - start)
-            if len(times) >= WARM_UP + TIMED and sum(times) >= at_least:
+            if is_timed():
                 break
-    return statistics.quantiles(times[WARM_UP:], n=4)[0]  # the lower quartile: later steps are quicker than the first
+    warm = times[min(WARM_UP, len(times) // 2) :]
+    return statistics.quantiles(warm, n=4)[0]  # the lower quartile: later steps are quicker than the first
 
 
 @torch.no_grad()

@@ -52,6 +52,20 @@ def test_a_long_budget_is_timed_for_longer(monkeypatch):
     assert steps[0] in (80, 81)  # 6 s
 
 
+def test_a_slow_network_is_timed_for_few_steps(monkeypatch):
+    """A planning of 34 steps would take longer than the training that is planned."""
+    clock, steps = [0.0], [0]
+
+    def loss(prediction, label):
+        steps[0] += 1
+        clock[0] += 2.0 if steps[0] == 1 else 0.6
+        return LOSS(prediction, label)
+
+    monkeypatch.setattr(time, "perf_counter", lambda: clock[0])
+    assert plan(0.2, network(), loss) == 9  # 12 s, of which 10.8 s in steps of 0.6 s, two an epoch
+    assert steps[0] == 4
+
+
 def test_a_budget_below_one_epoch_still_trains_one():
     assert plan(1e-6, network()) == 1
 

@@ -192,7 +192,7 @@ def _scores(found: Comparison, metric: str, published: Sequence[PublishedRow]) -
         for place, entry in enumerate(published, start=1):
             value = entry.scores.get(label_text(label), {}).get(metric)
             if value is not None:
-                name = f"{shorten(plain(entry.method), LONGEST)} ({place}), {MARK}"
+                name = f"{shorten(plain(entry.method), LONGEST)} ({place}), {entry.mark}"
                 cells = [str(entry.n or NOTHING), figure(value, metric), *[NOTHING] * (len(SCORE_HEAD) - 3)]
                 rows.append(markup.row(name, cells))
     return markup.table(SCORE_HEAD, rows)
@@ -291,8 +291,12 @@ def _published(found: Comparison, published: Sequence[PublishedRow]) -> str:
     metrics = {metric for entry in published for scores in entry.scores.values() for metric in scores}
     others = [METRICS[metric].title for metric in sorted(metrics - set(found.directed))]
     note = f'<p class="note">Not compared here, only in scores.csv: {", ".join(others)}.</p>' if others else ""
-    copied = "Copied, not rerun: other cases, no interval, no test."
-    return f"<h2>Published figures</h2><p>{copied}</p><ol>{items}</ol>{note}"
+    marks = {entry.mark == MARK for entry in published}
+    parts = [(True, "Published figures", "Published: copied, not rerun; other cases, no interval, no test."),
+             (False, "Baselines", "Baselines: of the same cases; a score is worth what it adds to them.")]  # fmt: skip
+    head, said = (" and ".join(part[1] for part in parts if part[0] in marks),
+                  " ".join(part[2] for part in parts if part[0] in marks))  # fmt: skip
+    return f"<h2>{head}</h2><p>{said}</p><ol>{items}</ol>{note}"
 
 
 def _notes() -> str:

@@ -19,7 +19,7 @@ NEEDED, FURTHER = ("method", "source", "data", "scores"), ("n", "footnote")
 
 @dataclass(frozen=True)
 class PublishedRow:
-    """What one publication says of one method.
+    """What one publication says of one method, or what a baseline scores on the same cases.
 
     Attributes:
         method: as the source calls it.
@@ -28,6 +28,7 @@ class PublishedRow:
         n: cases, where the source says so.
         scores: label (or ``mean over labels``) to metric to value, in the units of `medseg.metrics.catalogue`.
         footnote: what is known to be wrong with these figures.
+        mark: what the row is, for tables.
     """
 
     method: str
@@ -36,6 +37,7 @@ class PublishedRow:
     scores: Mapping[str, Mapping[str, float]]
     n: int | None = None
     footnote: str = ""
+    mark: str = MARK
 
 
 def read_published(given: str | Path | Sequence[Any], where: str | Path = "") -> list[PublishedRow]:

@@ -11,7 +11,8 @@ from medseg import files
 from medseg.metrics.case_table import write_rows
 from medseg.metrics.catalogue import POLICY
 from medseg.metrics.summary import EMPTIES
-from medseg.reports.comparison.published import MARK, PublishedRow
+from medseg.reports.comparison.beside import KNOWN
+from medseg.reports.comparison.published import PublishedRow
 from medseg.reports.comparison.results import Comparison, Pair, Score
 from medseg.reports.comparison.words import (
     difference_text,
@@ -84,11 +85,16 @@ def terminal_lines(found: Comparison, published: Sequence[PublishedRow]) -> list
 
 
 def _published_lines(found: Comparison, published: Sequence[PublishedRow]) -> list[str]:
-    """Each label's published rows with all that they hold, and ours beside: as many tables as the place needs."""
+    """Each label's published rows with all that they hold, and ours beside: as many tables as the place needs.
+
+    Baselines alone make no table here, but people do: a second observer.
+    """
     lines: list[str] = []
     for label in found.labels:
         own = label_text(label)
         entries = [entry for entry in published if own in entry.scores]
+        if all(entry.source in KNOWN.values() for entry in entries):
+            continue
         held = {metric for entry in entries for metric in entry.scores[own]}
         metrics = [metric for metric in found.directed if metric in held]
         for first in range(0, len(metrics), AT_ONCE):
@@ -96,10 +102,11 @@ def _published_lines(found: Comparison, published: Sequence[PublishedRow]) -> li
             rows = [[name, *(figure(found.scores[metric, label][place].mean, metric) for metric in chosen), ""]
                     for place, name in enumerate(told_apart(found.methods, LONGEST_METHOD))]  # fmt: skip
             rows += [[shorten(plain(entry.method), LONGEST_METHOD),
-                      *(figure(entry.scores[own].get(metric), metric) for metric in chosen), "published"]
+                      *(figure(entry.scores[own].get(metric), metric) for metric in chosen),
+                      entry.mark.partition(",")[0]]
                      for entry in entries if any(metric in entry.scores[own] for metric in chosen)]  # fmt: skip
             heads = [shorten(title(metric, found.data.unit), LONGEST_HEAD) for metric in chosen]
-            what = shorten(f"{plain(own)}, beside what was published", TERMINAL)
+            what = shorten(f"{plain(own)}, beside baselines and what was published", TERMINAL)
             lines += ["", what, *as_text(Table(["", *heads, ""], rows))]
     return lines
 
@@ -130,7 +137,7 @@ def _score_rows(found: Comparison) -> list[dict[str, Any]]:
 
 def _published_rows(published: Sequence[PublishedRow]) -> list[dict[str, Any]]:
     return [
-        {"method": entry.method, "published": MARK, "label": label, "metric": metric, "n": entry.n, "mean": value,
+        {"method": entry.method, "published": entry.mark, "label": label, "metric": metric, "n": entry.n, "mean": value,
          "source": entry.source, "data": entry.data, "footnote": entry.footnote}
         for entry in published for label, metrics in entry.scores.items() for metric, value in metrics.items()
     ]  # fmt: skip
@@ -177,7 +184,7 @@ def _paper_table(found: Comparison, published: Sequence[PublishedRow]) -> Table:
                 if value is not None:
                     n = str(entry.n) if entry.n else NOTHING
                     spread = [NOTHING] * 3
-                    rows.append([*first, entry.method, figure(value, metric), *spread, n, f"{MARK} ({place})"])
+                    rows.append([*first, entry.method, figure(value, metric), *spread, n, f"{entry.mark} ({place})"])
     return Table(head, rows, names=3)
 
 
@@ -189,7 +196,7 @@ def _notes(published: Sequence[PublishedRow]) -> list[str]:
 def describe_published(entry: PublishedRow) -> str:
     """Where a published row is from, on what data, and what is known to be wrong with it."""
     n = f" (n = {entry.n})" if entry.n else ""
-    parts = [f"{entry.method}: {MARK}. {entry.source}; {entry.data}{n}", entry.footnote]
+    parts = [f"{entry.method}: {entry.mark}. {entry.source}; {entry.data}{n}", entry.footnote]
     return " ".join(f"{part.rstrip('.')}." for part in parts if part)
 
 
