@@ -13,12 +13,13 @@ def try_patch(network: torch.nn.Module, channels: int, patch_size: Sequence[int]
     """Predict one empty patch (2, `channels`, *`patch_size`), so that a size the network cannot take is refused early.
 
     Raises:
-        UsageError: E903, with the network's own words.
+        UsageError: E903, with the network's own words; or what it gives has another size than the patch, as with
+            convolutions that are not padded.
     """
     training = network.training
     try:
         with torch.no_grad():
-            network.eval()(torch.zeros(2, channels, *patch_size, device=device))
+            output = network.eval()(torch.zeros(2, channels, *patch_size, device=device))
     except (RuntimeError, ValueError, TypeError) as error:
         if isinstance(error, torch.OutOfMemoryError):
             raise
@@ -28,3 +29,9 @@ def try_patch(network: torch.nn.Module, channels: int, patch_size: Sequence[int]
         raise UsageError(fault) from error
     finally:
         network.train(training)
+    if isinstance(output, torch.Tensor) and tuple(output.shape[2:]) != tuple(patch_size):
+        fix = "choose a network that pads its convolutions, or mirrors the image's edges (of UNet: mirror=true)"
+        found = str(tuple(output.shape[2:]))
+        raise UsageError(
+            Fault("E903", "the network's output has another size than its patch", fix, f"{tuple(patch_size)}", found)
+        )

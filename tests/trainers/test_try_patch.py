@@ -23,3 +23,9 @@ def test_a_size_that_fits_leaves_the_network_as_it_was():
 def test_a_size_that_does_not_fit_is_refused(channels, size):
     with pytest.raises(UsageError, match=r"E903.*the network cannot take a patch of this size \(.+\); found"):
         try_patch(network(), channels, size, CPU)
+
+
+def test_an_output_of_another_size_is_refused():
+    """Convolutions that are not padded leave less than they were given; loss and masks want all of it."""
+    with pytest.raises(UsageError, match=r"E903.*another size.*expected \(64, 64\); found \(62, 62\).*mirror=true"):
+        try_patch(torch.nn.Conv2d(1, 2, 3), 1, [64, 64], CPU)
