@@ -31,7 +31,5 @@ def try_patch(network: torch.nn.Module, channels: int, patch_size: Sequence[int]
         network.train(training)
     if isinstance(output, torch.Tensor) and tuple(output.shape[2:]) != tuple(patch_size):
         fix = "choose a network that pads its convolutions, or mirrors the image's edges (of UNet: mirror=true)"
-        found = str(tuple(output.shape[2:]))
-        raise UsageError(
-            Fault("E903", "the network's output has another size than its patch", fix, f"{tuple(patch_size)}", found)
-        )
+        expected, found = (str(tuple(size)) for size in (patch_size, output.shape[2:]))
+        raise UsageError(Fault("E903", "the network's output has another size than its patch", fix, expected, found))
