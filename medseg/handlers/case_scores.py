@@ -244,17 +244,21 @@ def _inside(item: Mapping[str, Any], region: str, geometry: Geometry) -> npt.NDA
 
 
 def _by_label(probabilities: npt.NDArray, labels: Labels, case: str) -> dict[str, npt.NDArray]:
-    """Label to its probability, (X, Y, Z): that of a union is the sum of its values'."""
-    is_one = len(probabilities) == 1 and len(labels.foreground) == 1
+    """Label to its probability, (X, Y, Z): that of a union is the sum of its values'.
+
+    A value beyond the channels is one that the network never gives: its probability is 0.
+    """
+    n_channels, is_one = len(probabilities), len(labels.foreground) == 1
     lowest, highest = float(probabilities.min()), float(probabilities.max())
-    if not (lowest >= 0 and highest <= 1) or (len(probabilities) < labels.n_classes and not is_one):
+    if not (lowest >= 0 and highest <= 1) or (n_channels == 1 and not is_one):
         fix = "score the softmax, a channel a label value: ToNativeGridd(probabilities=...) writes it"
         expected, found = (f"{n} channels{rest}" for n, rest in ((labels.n_classes, " from 0 to 1"),
-                           (len(probabilities), f" from {lowest:g} to {highest:g}")))  # fmt: skip
+                           (n_channels, f" from {lowest:g} to {highest:g}")))  # fmt: skip
         raise DataError(Fault("E404", "not the labels' probabilities", fix, expected, found, case=case))
-    if is_one:
+    if n_channels == 1:
         return {labels.foreground[0]: probabilities[0]}
-    shares = {name: probabilities[list(labels.values[name])].sum(axis=0) for name in labels.foreground}
+    shares = {name: probabilities[[value for value in labels.values[name] if value < n_channels]].sum(axis=0)
+              for name in labels.foreground}  # fmt: skip
     return {name: np.minimum(share, 1, out=share) for name, share in shares.items()}
 
 

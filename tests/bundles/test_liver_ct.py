@@ -74,6 +74,18 @@ def test_single_slices_and_volumes_smaller_than_a_patch(method, tmp_path):
         assert mask.geometry.shape == shape and set(np.unique(mask.array)) <= {0, 1, 2}
 
 
+@pytest.mark.parametrize("method", ["unet_c1", "em"])
+def test_probabilities_of_networks_that_take_tumours_for_liver(method, tmp_path):
+    """As the study's budgets score them: what has no channel for tumours gives them no probability."""
+    settings = {"probabilities": "prob", "metrics": ["dice", "soft_dice_with_background"]}
+    data = write_set(tmp_path / "data", [(40, 36, 12)] * 5)
+    folder = run("liver_ct", "train", tmp_path / "run", data, method, **settings)
+    run("liver_ct", "evaluate", folder, data, method, **settings)
+    with open(folder / "cases.csv", newline="") as stream:
+        scores = {row["label"]: row["soft_dice_with_background"] for row in csv.DictReader(stream)}
+    assert 0 < float(scores["liver"]) < 1 and scores["tumour"] == ""  # absent
+
+
 def test_the_mixture_finds_what_is_brightest_in_a_body(tmp_path):
     data = write_set(tmp_path / "data", [(40, 36, 12)] * 5)
     settings = {"network_def::labels": [0, 1], "largest_components": 1}  # fat and liver
