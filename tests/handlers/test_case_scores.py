@@ -166,7 +166,7 @@ def test_probabilities_are_scored_label_by_label():
     assert metrics["val_roc_auc_tail"] == 0.5
     # a network that has no channel for the tail never gives it
     metrics = evaluate([(SHIFTED, REFERENCE)], metric=metric, prob=half[:2]).state.metrics
-    assert metrics["val_brier_hippocampus"] == pytest.approx(share * 0.75**2 + (1 - share) * 0.25**2)
+    assert metrics["val_brier_hippocampus"] == pytest.approx(2 * share * 0.75**2 + (1 - 2 * share) * 0.25**2)
     assert metrics["val_brier_tail"] == pytest.approx(share)
     for given, found in ((half[:1], "1 channels"), (half * 20 - 5, "from 0 to 5")):  # logits, for one
         with pytest.raises(DataError, match=rf"E404.*case_0.*3 channels from 0 to 1; found .*{found}"):
