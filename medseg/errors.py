@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+
+# what the traceback of a loader's worker process tells of an error of ours: its class, and its faults, a line each
+TOLD = re.compile(r"^medseg\.errors\.(\w+): (\[[EW]\d{3}\] .*(?:\n\[[EW]\d{3}\] .*)*)$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -74,11 +78,24 @@ class UsageError(MedsegError):
 
 
 def find(error: BaseException | None) -> MedsegError | None:
-    """The first `MedsegError` in the chain of causes below `error`, or None. MONAI wraps errors several times."""
+    """The first `MedsegError` in the chain of causes below `error`, or None. MONAI wraps errors several times.
+
+    Of an error in a loader's worker process PyTorch keeps the text of the traceback alone; ours is made again from it.
+    """
     for link in _chain(error):
         if isinstance(link, MedsegError):
             return link
+        told = TOLD.search(str(link))
+        kind = globals().get(told[1]) if told else None
+        if told and isinstance(kind, type) and issubclass(kind, MedsegError):
+            return kind(*map(_retold, told[2].splitlines()))
     return None
+
+
+def _retold(text: str) -> Fault:
+    """The fault that has this text; what stands before its remedy is one."""
+    what, _, fix = text[len("[E405] ") :].rpartition("; fix: ")
+    return Fault(text[1:5], what, fix)
 
 
 def show_last() -> None:

@@ -85,3 +85,17 @@ def test_other_errors_are_left_alone():
     program = "from medseg.errors import show_last; show_last(); raise SystemError('not ours')"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.stderr.rstrip().splitlines()[-1] == "SystemError: not ours"
+
+
+def test_an_error_of_a_worker_is_made_again_from_its_text():
+    """As PyTorch raises it: the worker's traceback is the message of an error of another class."""
+    ours = DataError(Fault("E405", "not in units", "use the original", "-1000; and more", "0 to 1", "a.nii", "a"),
+                     Fault("E201", "shape", "look", "1", "2"))  # fmt: skip
+    text = (
+        f"Caught RuntimeError in DataLoader worker process 0.\nTraceback (most recent call last):\n"
+        f"medseg.errors.DataError: {ours}\n\nThe above was the direct cause\n\nRuntimeError: applying transform"
+    )
+    found = errors.find(RuntimeError(text))
+    assert type(found) is DataError and str(found) == str(ours)
+    assert [fault.code for fault in found.faults] == ["E405", "E201"]
+    assert errors.find(RuntimeError("medseg.errors.Nothing: [E405] a; fix: b")) is None

@@ -45,7 +45,7 @@ class CaseScores(Metric):
 
     Args:
         labels: what the label values mean.
-        metrics: names of `medseg.metrics.catalogue.METRICS`; None for the usual ones.
+        metrics: names of `medseg.metrics.catalogue.METRICS`, in a list or with commas; None for the usual ones.
         key: the one whose mean is the value of this metric; checkpoints and early stopping take higher for better.
         tolerance_mm: of surface Dice and added path length, for all labels or by name.
         probabilities: the key of the output that holds them, (C, X, Y, Z), a channel a label value (or one channel,
@@ -63,7 +63,7 @@ class CaseScores(Metric):
     def __init__(
         self,
         labels: Mapping[str, int | Sequence[int]],
-        metrics: Sequence[str] | None = None,
+        metrics: Sequence[str] | str | None = None,
         key: str = "dice",
         tolerance_mm: float | Mapping[str, float] = TOLERANCE_MM,
         probabilities: str | None = None,
@@ -72,7 +72,7 @@ class CaseScores(Metric):
         output_transform: Callable = lambda output: output,
     ) -> None:
         self.labels, self.prefix, self.key = Labels(labels), prefix, key
-        self.metrics, self.region = chosen([*(USUAL if metrics is None else metrics), key]), region
+        self.metrics, self.region = chosen([*chosen(USUAL if metrics is None else metrics), key]), region
         self.tolerance_mm, self.probabilities = tolerances(tolerance_mm, self.labels), probabilities
         needing = [name for name in self.metrics if name in OF_PROBABILITIES]
         if needing and probabilities is None:

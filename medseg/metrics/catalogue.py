@@ -138,12 +138,13 @@ METRICS = OF_LABEL_MAPS | OF_PROBABILITIES
 USUAL = ("dice", "iou", "hd95", "assd", "nsd", "sensitivity", "precision", "volume_difference_ml")
 
 
-def chosen(names: Sequence[str]) -> tuple[str, ...]:
-    """The names, each once, where all are known.
+def chosen(names: Sequence[str] | str) -> tuple[str, ...]:
+    """The names, each once, where all are known; text holds them with commas.
 
     Raises:
         UsageError: E903, one is not.
     """
+    names = [name.strip() for name in names.split(",")] if isinstance(names, str) else names
     for name in names:
         if name not in METRICS:
             raise UsageError(Fault("E903", "no such metric", "choose one of those", ", ".join(METRICS), name))

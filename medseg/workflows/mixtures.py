@@ -117,10 +117,15 @@ def _counts(rows: Sequence[Mapping[str, Any]]) -> Table:
 
 
 def _scores(rows: Sequence[Mapping[str, Any]]) -> Table:
+    """Of each subset, as its slices are its own."""
     lines = []
+    subsets = list(dict.fromkeys(row["subset"] for row in rows))
     for n in sorted({row["n_labels"] for row in rows if row["n_labels"] > 1}, reverse=True):
-        for name, words in ((SORTED, "sorted means"), (ORACLE, "best permutation (oracle)")):
-            dice = np.array([row[name] for row in rows if row["n_labels"] == n])
-            error = f"{dice.std(ddof=1) / math.sqrt(len(dice)):.4f}" if len(dice) > 1 else "-"
-            lines.append([f"{n} labels", words, f"{dice.mean():.4f}", error, f"{dice.max():.4f}", f"{len(dice):,}"])
+        for subset in subsets:
+            for name, words in ((SORTED, "sorted means"), (ORACLE, "best permutation (oracle)")):
+                dice = np.array([row[name] for row in rows if row["n_labels"] == n and row["subset"] == subset])
+                if len(dice):
+                    error = f"{dice.std(ddof=1) / math.sqrt(len(dice)):.4f}" if len(dice) > 1 else "-"
+                    figures = [f"{dice.mean():.4f}", error, f"{dice.max():.4f}", f"{len(dice):,}"]
+                    lines.append([f"{n} labels" + (f", {subset}" if len(subsets) > 1 else ""), words, *figures])
     return Table(["slices of", "components are", "mean Dice", "standard error", "max", "n"], lines, names=2)

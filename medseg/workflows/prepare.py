@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import json
 import logging
 import os
 import re
@@ -17,7 +18,7 @@ import torch
 from monai.bundle import ConfigParser
 from monai.utils import set_determinism
 
-from medseg import errors, settings
+from medseg import errors, files, settings
 from medseg.errors import Fault, UsageError
 from medseg.workflows.bundles import suggestion
 
@@ -27,6 +28,8 @@ READ_BY_NAME = {"bundle_root", "dataset_dir", "device", "imports", "initialize",
                 "validate", "evaluator", "network_def", "handlers", "inferer", "dataset", "preprocessing",
                 "postprocessing", "run_name", "tracking_uri", "experiment_name", "save_execute_config",
                 "is_not_rank0", "weights"}  # fmt: skip
+DECISIVE = ("labels", "network_def", "deterministic")  # what a network's output hangs on
+MACHINE = {"bundle_root", "cache_dir", "dataset_dir", "device", "output_dir", "rank", "world"}
 QUIET = (
     "Unable to import.*[Nn]v[Ii]mg[Cc]odec.*",
     ".*nvimgcodec.*",
@@ -43,7 +46,8 @@ def prepare(seed: int | None = None, deterministic_algorithms: bool = False) -> 
             where there is none. Otherwise cuDNN tries its algorithms and keeps the quickest. On a CPU nothing changes.
 
     Raises:
-        UsageError: a top-level key that nothing reads (MONAI ignores it in silence), or a setting that makes no sense.
+        UsageError: a top-level key that nothing reads (MONAI ignores it in silence), a setting that makes no sense, or
+            an evaluation with another network, labels or preprocessing than the run in its folder was trained with.
     """
     errors.show_last()
     for handler in logging.getLogger().handlers:
@@ -56,7 +60,9 @@ def prepare(seed: int | None = None, deterministic_algorithms: bool = False) -> 
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when CUDA starts
         set_determinism(seed, use_deterministic_algorithms=only)
         torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = only, not only
-    _refuse_misspelt(running_config())
+    config = running_config()
+    _refuse_misspelt(config)
+    _refuse_other_settings(config)
 
 
 def warn(message: str) -> None:
@@ -108,3 +114,36 @@ def _refuse_misspelt(config: Mapping[str, Any]) -> None:
     ]
     if faults:
         raise UsageError(*faults)
+
+
+def _refuse_other_settings(config: Mapping[str, Any]) -> None:
+    """An evaluation that prepares images otherwise than the training did would give other scores, in silence."""
+    if "checkpoint_file" not in config or "validate" not in config:
+        return
+    folder = ConfigParser(copy.deepcopy(dict(config))).get_parsed_content("output_dir")
+    trained = Path(str(folder)) / "config.yaml"
+    if not trained.is_file():
+        return
+    before = files.read_yaml(trained)
+    other = [name for name in _decisive(config) if _as_text(config.get(name)) != _as_text(before.get(name))]
+    if other:
+        fix = f"give the run's settings and method again, or run its own bundle: medseg run {folder}/bundle evaluate"
+        what = f"the run was trained with another {', '.join(other)}"
+        expected, found = (_as_text({name: each.get(name) for name in other})[:200] for each in (before, config))
+        raise UsageError(Fault("E903", what, fix, expected, found, trained))
+
+
+def _decisive(config: Mapping[str, Any]) -> list[str]:
+    """The ids that say what a network is given and what it is, and those that they refer to."""
+    found, ahead = list[str](), list(DECISIVE)
+    while ahead:
+        name = ahead.pop(0)
+        if name not in found and name in config and name not in MACHINE:
+            found.append(name)
+            ahead += sorted(read_keys({name: config[name]}))
+    return found
+
+
+def _as_text(content: Any) -> str:
+    """JSON in which a number is the same as a whole number and as a fraction."""
+    return re.sub(r"\b(\d+)\.0\b", r"\1", json.dumps(content, sort_keys=True, default=str))

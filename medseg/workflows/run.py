@@ -19,8 +19,8 @@ MARKS = ("@", "$", "%")
 
 
 def parse_overrides(arguments: Sequence[str]) -> dict[str, Any]:
-    """``key=value`` words as a dictionary; values are Python literals, ``true``, ``false``, ``null``, tables as
-    YAML writes them (``{background: 0, liver: 1}``) or text.
+    """``key=value`` words as a dictionary; values are Python literals, ``true``, ``false``, ``null``, tables and
+    lists as YAML writes them (``{background: 0, liver: 1}``, ``[dice, hd95]``) or text.
 
     Raises:
         UsageError: a word without ``=``.
@@ -92,15 +92,15 @@ def _value(text: str) -> Any:
     try:
         return ast.literal_eval(text)
     except (ValueError, SyntaxError):
-        return _mapping(text) or text
+        return _collection(text) or text
 
 
-def _mapping(text: str) -> dict[str, Any] | None:
-    """``{background: 0, liver: 1}`` as YAML writes it; None for anything else."""
-    if not (text.startswith("{") and text.endswith("}")):
+def _collection(text: str) -> dict[str, Any] | list[Any] | None:
+    """``{background: 0, liver: 1}`` or ``[dice, hd95]`` as YAML writes them; None for anything else."""
+    if text[:1] + text[-1:] not in ("{}", "[]"):
         return None
     try:
         found = yaml.safe_load(text)
     except yaml.YAMLError:
         return None
-    return found if isinstance(found, dict) else None
+    return found if isinstance(found, (dict, list)) else None

@@ -50,3 +50,19 @@ def test_one_epoch_on_real_mri_finds_the_hippocampus(hippocampus, tmp_path):
     with open(folder / "log.csv", newline="") as stream:
         row = next(csv.DictReader(stream))
     assert float(row["val_mean_dice"]) > 0.3
+
+
+@pytest.mark.parametrize("method", [None, "em"])
+def test_one_spleen_through_the_liver_bundle(method, tmp_path):
+    """A data set of one case, which is trained on and predicted: CT as downloaded, on its stored grid again."""
+    data = Path(FOLDER or "") / "Task09_Spleen_one"
+    if not data.is_dir():
+        pytest.skip(f"no Task09_Spleen_one in {FOLDER}")
+    spleen = {"labels": {"background": 0, "spleen": 1}, "network_def::out_channels": 2}
+    folder = run("liver_ct", "train", tmp_path / "run", data, method, held_out=0, **spleen)
+    run(folder / "bundle", "infer", tmp_path / "masks", data)
+    (mask,) = (tmp_path / "masks").glob("*.nii.gz")
+    (image,) = (data / "imagesTr").glob("[!.]*.nii.gz")
+    assert nib.load(mask).shape == nib.load(image).shape
+    assert np.allclose(nib.load(mask).affine, nib.load(image).affine, atol=1e-4)
+    assert set(np.unique(np.asarray(nib.load(mask).dataobj))) <= {0, 1}

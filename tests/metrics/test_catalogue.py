@@ -20,6 +20,7 @@ def test_the_documents_say_what_it_is(name):
 def test_names_come_once_and_unknown_ones_are_refused():
     assert set(USUAL) <= set(METRICS)
     assert chosen(["brier", "dice", "brier"]) == ("brier", "dice")
+    assert chosen("dice, hd95") == ("dice", "hd95")
     with pytest.raises(UsageError, match=r"E903.*roc_auc.*found dise"):
         chosen(["dise"])
 

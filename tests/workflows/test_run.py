@@ -17,9 +17,11 @@ def test_override_values_are_read_as_meant():
 
 
 def test_a_table_may_be_written_as_fire_and_yaml_do():
-    words = ["labels={background: 0, liver: [1, 2]}", "other={'a': 1}", "odd={a", "fraction={half}: 2}", "empty={}"]
+    words = ["labels={background: 0, liver: [1, 2]}", "other={'a': 1}", "odd={a", "fraction={half}: 2}", "empty={}",
+             "metrics=[dice, hd95]", "open=[dice"]  # fmt: skip
     assert parse_overrides(words) == {"labels": {"background": 0, "liver": [1, 2]}, "other": {"a": 1}, "odd": "{a",
-                                      "fraction": "{half}: 2}", "empty": {}}  # fmt: skip
+                                      "fraction": "{half}: 2}", "empty": {}, "metrics": ["dice", "hd95"],
+                                      "open": "[dice"}  # fmt: skip
 
 
 def test_the_printed_command_gives_monai_the_same_values(tmp_path):
