@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 
 from medseg.errors import Fault, UsageError
+from medseg.labels import Labels
 
 
-def try_patch(network: torch.nn.Module, channels: int, patch_size: Sequence[int], device: torch.device) -> None:
+def try_patch(
+    network: torch.nn.Module,
+    channels: int,
+    patch_size: Sequence[int],
+    device: torch.device,
+    labels: Mapping[str, int | Sequence[int]] | None = None,
+) -> None:
     """Predict one empty patch (2, `channels`, *`patch_size`), so that a size the network cannot take is refused early.
+
+    Args:
+        network: on `device`.
+        channels: of the image.
+        patch_size: voxels along each axis.
+        labels: what the label values mean, where the network must tell all of them apart: it needs a channel for each
+            value, or one alone for a label 1 beside the background.
 
     Raises:
         UsageError: E903, with the network's own words; or what it gives has another size than the patch, as with
-            convolutions that are not padded.
+            convolutions that are not padded, or fewer channels than there are labels.
     """
     training = network.training
     try:
@@ -29,7 +43,18 @@ def try_patch(network: torch.nn.Module, channels: int, patch_size: Sequence[int]
         raise UsageError(fault) from error
     finally:
         network.train(training)
-    if isinstance(output, torch.Tensor) and tuple(output.shape[2:]) != tuple(patch_size):
+    if not isinstance(output, torch.Tensor):
+        return
+    if tuple(output.shape[2:]) != tuple(patch_size):
         fix = "choose a network that pads its convolutions, or mirrors the image's edges (of UNet: mirror=true)"
         expected, found = (str(tuple(size)) for size in (patch_size, output.shape[2:]))
         raise UsageError(Fault("E903", "the network's output has another size than its patch", fix, expected, found))
+    if labels is not None:
+        _refuse_fewer_channels(output.shape[1], Labels(labels))
+
+
+def _refuse_fewer_channels(channels: int, labels: Labels) -> None:
+    if channels < labels.n_classes and not (channels == 1 and labels.is_binary()):
+        fix = f"set network_def::out_channels={labels.n_classes} (a channel for each label value, the background's too)"
+        what = f"the network has too few channels for the labels {', '.join(labels.values)}"
+        raise UsageError(Fault("E903", what, fix, str(labels.n_classes), str(channels)))

@@ -29,3 +29,24 @@ def test_an_output_of_another_size_is_refused():
     """Convolutions that are not padded leave less than they were given; loss and masks want all of it."""
     with pytest.raises(UsageError, match=r"E903.*another size.*expected \(64, 64\); found \(62, 62\).*mirror=true"):
         try_patch(torch.nn.Conv2d(1, 2, 3), 1, [64, 64], CPU)
+
+
+@pytest.mark.parametrize(
+    ("channels", "labels", "fits"),
+    [
+        (2, {"background": 0, "liver": 1}, True),
+        (1, {"background": 0, "liver": 1}, True),
+        (3, {"background": 0, "liver": [1, 2], "tumour": 2}, True),
+        (2, {"background": 0, "liver": [1, 2], "tumour": 2}, False),
+        (1, {"background": 0, "left": 1, "right": 2}, False),
+        (2, {"background": 0, "tumour": 4}, False),
+        (1, None, True),
+    ],
+)
+def test_labels_without_a_channel_are_refused(channels, labels, fits):
+    net = torch.nn.Conv2d(1, channels, 3, padding=1)
+    if fits:
+        try_patch(net, 1, [8, 8], CPU, labels)
+    else:
+        with pytest.raises(UsageError, match=r"E903.*too few channels for the labels background.*out_channels=\d"):
+            try_patch(net, 1, [8, 8], CPU, labels)
