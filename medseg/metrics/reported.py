@@ -42,6 +42,21 @@ def soft_dice_with_background(probabilities: Probability, reference: Mask) -> fl
     return float(np.mean(scores))
 
 
+def constant_soft_dice(share: float) -> float:
+    """The most that one probability everywhere, with the rest for the background, gets by `soft_dice_with_background`.
+
+    Two probabilities that need not add up to 1 get a little more: (√(1-f) + √f) / 2.
+
+    Args:
+        share: how much of the image is foreground, from 0 to 1.
+    """
+    p = np.linspace(0, 1, 1001)
+    pairs = ((1 - p, 1 - share), (p, share))
+    with np.errstate(invalid="ignore"):
+        parts = [np.nan_to_num(2 * value * part / (value**2 + part), nan=1.0) for value, part in pairs]
+    return float(np.max(np.mean(parts, axis=0)))
+
+
 def batch_soft_dice(probability: Probability, reference: Mask) -> float:
     """What report 001 plotted as "Dice Coefficient": soft Dice over all pixels of a batch at once.
 

@@ -13,6 +13,7 @@ from medseg.metrics.reported import (
     accuracy_reported_as_jaccard,
     batch_soft_dice,
     binarised_auc,
+    constant_soft_dice,
     pixel_agreement,
     row_hausdorff,
     soft_dice_with_background,
@@ -75,6 +76,15 @@ def test_the_best_constant_answer(share, best):
     steps = np.linspace(0.02, 1, 50)
     constants = (np.stack([np.full(reference.shape, value) for value in pair]) for pair in product(steps, steps))
     assert max(soft_dice_with_background(pair, reference) for pair in constants) == pytest.approx(best, abs=1e-3)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.05, 0.5, 1.0])
+def test_the_best_constant_whose_channels_add_up_to_one(share):
+    reference = foreground(share, n=100)
+    constants = (np.full(reference.shape, p) for p in np.linspace(0, 1, 101))
+    best = max(soft_dice_with_background(np.stack([1 - each, each]), reference) for each in constants)
+    assert constant_soft_dice(share) == pytest.approx(best, abs=1e-3)
+    assert constant_soft_dice(0.05) == pytest.approx(0.590, abs=1e-3)
 
 
 def test_all_background_and_a_sigmoid_too_many():

@@ -10,7 +10,7 @@ from typing import Any
 from medseg import files
 from medseg.errors import DataError, Fault
 from medseg.metrics.catalogue import METRICS, chosen
-from medseg.reports.comparison.beside import baseline_rows
+from medseg.reports.comparison.beside import scored_baselines
 from medseg.reports.comparison.figures import RANKS, SCORES, VOLUMES, WINS, draw_comparison
 from medseg.reports.comparison.method_runs import Folders, Method, read_methods
 from medseg.reports.comparison.page import build_page
@@ -59,7 +59,7 @@ def write_comparison(
     found = compare_methods(pair_scores(read), _metrics(read, metrics), seed)
     known = (MEAN, *found.data.labels) if None in found.labels else found.data.labels
     refuse_other_labels(beside, known, published if isinstance(published, (str, Path)) else "", "these runs")
-    beside += baseline_rows(found)
+    beside += scored_baselines(found)
     figures = draw_comparison(found)
     for stale in _old(out):
         stale.unlink()

@@ -4,6 +4,7 @@ import pytest
 from made_runs import dice_of, rows_of, write_run
 
 from medseg import files
+from medseg.metrics.reported import constant_soft_dice
 from medseg.reports.comparison.write import write_comparison
 
 SECOND = "second observer"
@@ -14,7 +15,7 @@ def baseline(case, label, name, dice):
 
 
 def with_baselines(folder, dice, rows):
-    write_run(folder, rows_of(dice))
+    write_run(folder, rows_of(dice, soft_dice_with_background=0.8))
     files.write_csv(folder / "baselines.csv", rows)
     return folder
 
@@ -42,6 +43,9 @@ def test_baselines_are_means_over_the_cases_that_are_compared(compared):
     assert float(found["constant", "anterior", "dice"]["mean"]) == pytest.approx(0.2)
     assert float(found["constant", "anterior", "iou"]["mean"]) == pytest.approx(0.1)
     assert float(found[SECOND, "posterior", "dice"]["mean"]) == pytest.approx(0.7)
+    soft = float(found["constant", "anterior", "soft_dice_with_background"]["mean"])
+    assert soft == pytest.approx(constant_soft_dice(0.1))  # the label's share is the constant's IoU
+    assert (SECOND, "anterior", "soft_dice_with_background") not in found
     both = found[
         SECOND, "mean over labels", "dice"
     ]  # of five cases the mean of two labels, of one the one that is there
@@ -60,4 +64,8 @@ def test_what_needs_no_image_alone_makes_no_table_on_the_terminal(tmp_path):
     rows = [baseline("c0", "anterior", "constant", 0.2)]
     runs = {name: with_baselines(tmp_path / name, dice_of(8, gain), rows) for name, gain in (("a", 0.0), ("b", 0.05))}
     assert not any("constant" in line for line in write_comparison(runs, tmp_path / "out"))
-    assert scores(tmp_path / "out")["constant", "anterior", "dice"]["n"] == "1"
+    found = scores(tmp_path / "out")
+    assert found["constant", "anterior", "dice"]["n"] == "1"
+    write_run(tmp_path / "a", rows_of(dice_of(8)))  # without that metric
+    write_comparison(runs, tmp_path / "out")
+    assert {metric for _, _, metric in scores(tmp_path / "out")} == {"dice", "iou"}
