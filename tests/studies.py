@@ -36,7 +36,7 @@ def stand_in(patch, steps=None):
 
     patch(study_runs, "command_words", words)
     patch(study, "look_first", look)
-    patch(study, "_compare", lambda _, done: ["compared " + " ".join(run.name for run in done)])
+    patch(study, "_compare", lambda _, done, failures: ["compared " + " ".join(run.name for run in done)])
 
 
 @pytest.fixture

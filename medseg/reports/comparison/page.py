@@ -61,6 +61,7 @@ def build_page(
     figures: Mapping[str, bytes],
     budget_bytes: float,
     out: Path | None = None,
+    notices: Sequence[str] = (),
 ) -> Iterator[str]:
     """The document, piece by piece.
 
@@ -70,8 +71,9 @@ def build_page(
         figures: PNGs by file name, as `medseg.reports.comparison.figures.draw_comparison` gave them.
         budget_bytes: of the page. Cases get what the rest leaves of it.
         out: the folder that the page will lie in, from which it leads to the pages of the runs; None leads nowhere.
+        notices: what a reader must know of the comparison first, in words.
     """
-    before = [_header(found), _found(found), *_metrics(found, published, figures), _volumes(found, figures)]
+    before = [_header(found, notices), _found(found), *_metrics(found, published, figures), _volumes(found, figures)]
     after = [_run(found, out), _published(found, published), "<h2>How to read this</h2>", _notes()]
     spent = sum(len(part.encode("utf-8", "replace")) for part in (CSS, *before, *after))
     cases = ["<h2>Cases side by side</h2>", *draw_cases(found, SPARE * budget_bytes - spent)]
@@ -82,7 +84,7 @@ def _names(found: Comparison) -> str:
     return ", ".join(shorten(plain(name), LONGEST) for name in found.methods)
 
 
-def _header(found: Comparison) -> str:
+def _header(found: Comparison, notices: Sequence[str]) -> str:
     data = found.data
     tasks = dict.fromkeys(str(run.record["task"]) for method in data.methods for run in method.runs
                           if run.record.get("task"))  # fmt: skip
@@ -94,7 +96,7 @@ def _header(found: Comparison) -> str:
              markup.fact("Cases", f"{len(data.cases):,}", of), _pairs_fact(found)]  # fmt: skip
     return (
         f'<header><h1>{markup.text(_names(found))}</h1><p class="muted">{markup.text(line or "a comparison")}</p>'
-        f'<dl class="facts">{"".join(facts)}</dl></header>{_notices(found)}{markup.SWIPE}'
+        f'<dl class="facts">{"".join(facts)}</dl></header>{_notices(found, notices)}{markup.SWIPE}'
     )
 
 
@@ -146,11 +148,11 @@ def _pairs_fact(found: Comparison) -> str:
     return markup.fact("Pairs that differ", f"{n} of {len(pairs)}", markup.text(plain(note)))
 
 
-def _notices(found: Comparison) -> str:
-    lines = [markup.text(line) for line in (*unlike_runs(found.data.methods), *missing_files(found))]
+def _notices(found: Comparison, given: Sequence[str]) -> str:
+    lines = [markup.text(line) for line in (*given, *unlike_runs(found.data.methods), *missing_files(found))]
     differ = unequal(found)
     if differ:
-        lines.insert(0, f"Not the same for all methods: {markup.text(', '.join(differ))}; see What was run.")
+        lines.insert(len(given), f"Not the same for all methods: {markup.text(', '.join(differ))}; see What was run.")
     unshared = [METRICS[name].title for name in other_metrics(found.data.methods)]
     if unshared:
         lines.append(f"Not compared, since some runs were not scored by it: {', '.join(unshared)}.")

@@ -30,6 +30,7 @@ def write_comparison(
     metrics: Sequence[str] | None = None,
     seed: int = 0,
     budget_mb: float = 50.0,
+    notices: Sequence[str] = (),
 ) -> list[str]:
     """Write the comparison of methods into a folder and return the lines that a terminal shows, the page's path last.
 
@@ -44,6 +45,7 @@ def write_comparison(
         metrics: names of `medseg.metrics.catalogue.METRICS`, or None for those that all runs were scored by.
         seed: of the resampling.
         budget_mb: most megabytes of the page; the worst cases come first.
+        notices: what a reader of the page must know first, as of runs that are not in it.
 
     Raises:
         UsageError: E903, fewer than two methods, one run twice, no such metric, or published rows that are none.
@@ -67,7 +69,7 @@ def write_comparison(
     for name, png in figures.items():
         files.write_bytes(out / "figures" / name, png)
     with files.atomic(out / "comparison.html") as temporary, open(temporary, "w", encoding="utf-8") as stream:
-        stream.writelines(build_page(found, beside, figures, budget_mb * 1e6, out))
+        stream.writelines(build_page(found, beside, figures, budget_mb * 1e6, out, notices))
     notes = [note for note in (seeds_note(found), *unlike_runs(read), damaged(read)) if note]
     wrapped = [line for note in notes for line in ("", *textwrap.wrap(note, TERMINAL, break_on_hyphens=False))]
     return [*terminal_lines(found, beside), *wrapped, "", str(out / "comparison.html")]

@@ -178,7 +178,7 @@ def carry_out(study: Study, say: Say) -> list[str]:
         try:
             failures = Conductor(study, look, state, say, lock).conduct(runs)
             done = [run for run in runs if run not in failures]
-            lines = [*_used(done, state), *_compare(study, done)]
+            lines = [*_used(done, state), *_compare(study, done, failures)]
         except SystemExit:
             say(f"stopped; the same command goes on with the study in {study.out}")
             raise
@@ -247,8 +247,8 @@ def _used(done: Sequence[Run], state: StudyState) -> list[str]:
     return lines
 
 
-def _compare(study: Study, done: Sequence[Run]) -> list[str]:
-    """Tables, figures and the page of what is done."""
+def _compare(study: Study, done: Sequence[Run], failures: Mapping[Run, str]) -> list[str]:
+    """Tables, figures and the page of what is done, which says what is not."""
     from medseg.reports.comparison.write import write_comparison
 
     folders: dict[str, list[Path]] = {}
@@ -256,4 +256,5 @@ def _compare(study: Study, done: Sequence[Run]) -> list[str]:
         folders.setdefault(run.method.name, []).append(study.out / run.name)
     if len(folders) < 2:
         return [f"nothing to compare: {'one method is' if folders else 'no method is'} done"]
-    return write_comparison(folders, study.out, study.published)
+    notices = [f"Not compared, since it failed: {run.name} ({reason})." for run, reason in failures.items()]
+    return write_comparison(folders, study.out, study.published, notices=notices)

@@ -67,5 +67,6 @@ def test_what_needs_no_image_alone_makes_no_table_on_the_terminal(tmp_path):
     found = scores(tmp_path / "out")
     assert found["constant", "anterior", "dice"]["n"] == "1"
     write_run(tmp_path / "a", rows_of(dice_of(8)))  # without that metric
-    write_comparison(runs, tmp_path / "out")
+    write_comparison(runs, tmp_path / "out", notices=["Not compared: c < d."])
+    assert "<li>Not compared: c &lt; d.</li>" in (tmp_path / "out" / "comparison.html").read_text()
     assert {metric for _, _, metric in scores(tmp_path / "out")} == {"dice", "iou"}

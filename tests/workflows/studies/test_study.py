@@ -311,16 +311,19 @@ def test_epochs_take_the_place_of_minutes(start, tmp_path):
 def test_the_runs_that_are_done_are_what_is_compared(start, tmp_path, monkeypatch):
     given = []
     monkeypatch.setattr(study, "_compare", COMPARE)
-    monkeypatch.setattr(write, "write_comparison", lambda *arguments: given.append(arguments) or ["a table"])
+    monkeypatch.setattr(
+        write, "write_comparison", lambda *arguments, notices: given.append((*arguments, notices)) or ["a table"]
+    )
     assert start(methods=["wide"])[0][-1] == "nothing to compare: one method is done"
     conduct(tmp_path, wide_seed1="fail in train")
     with pytest.raises(TrainingError):
         start(seeds=2)
     out = tmp_path / "out"
     folders = {name: [out / name / "seed0", out / name / "seed1"] for name in ("plain", "deep")}
-    assert given == [
-        ({"plain": folders["plain"], "wide": [out / "wide" / "seed0"], "deep": folders["deep"]}, out, None)
-    ]
+    methods = {"plain": folders["plain"], "wide": [out / "wide" / "seed0"], "deep": folders["deep"]}
+    (compared,) = given
+    assert compared[:3] == (methods, out, None)
+    assert len(compared[3]) == 1 and compared[3][0].startswith("Not compared, since it failed: wide/seed1 ([E801] ")
 
 
 @pytest.mark.parametrize(
