@@ -25,6 +25,7 @@ class TestR2AttUNet(NetworkContract):
     network = R2UNet
     counts = [({**GREY, "attention": True}, 39_442_797), ({**RGB, "attention": True}, 39_442_925)]
     narrow = {"width": 8, "attention": True, "steps": 1}
+    biases_before_norm = True  # of MONAI's gates
 
 
 def features(channels=3, size=(8, 6)):

@@ -40,6 +40,7 @@ STATISTICS = (
 TERMINAL = 100  # places
 LONGEST_LABEL, LONGEST_METHOD, LONGEST_PAIR, LONGEST_HEAD = 16, 20, 13, 12  # letters on a terminal of 100
 AT_ONCE = 4  # metrics in a row beside published ones
+SHOWN_NOTES = 6  # of pairs in which one alone invents a structure
 
 
 def write_tables(folder: Path, found: Comparison, published: Sequence[PublishedRow]) -> None:
@@ -113,6 +114,8 @@ def _published_lines(found: Comparison, published: Sequence[PublishedRow]) -> li
 
 def _invented_lines(pairs: Sequence[Pair]) -> list[str]:
     notes = [note for note in map(invented_note, pairs) if note]
+    if len(notes) > SHOWN_NOTES:
+        notes[SHOWN_NOTES:] = [f"{len(notes) - SHOWN_NOTES} more such pairs: comparison.csv and the page have all"]
     return [line for note in notes for line in textwrap.wrap(f"{note}.", TERMINAL)]
 
 

@@ -5,6 +5,7 @@ from made_runs import dice_of, rows_of, write_run
 
 from medseg import files
 from medseg.metrics.reported import constant_soft_dice
+from medseg.reports.comparison import tables
 from medseg.reports.comparison.write import write_comparison
 
 SECOND = "second observer"
@@ -70,3 +71,10 @@ def test_what_needs_no_image_alone_makes_no_table_on_the_terminal(tmp_path):
     write_comparison(runs, tmp_path / "out", notices=["Not compared: c < d."])
     assert "<li>Not compared: c &lt; d.</li>" in (tmp_path / "out" / "comparison.html").read_text()
     assert {metric for _, _, metric in scores(tmp_path / "out")} == {"dice", "iou"}
+
+
+def test_of_many_pairs_in_which_one_alone_invents_few_are_told(monkeypatch):
+    monkeypatch.setattr(tables, "invented_note", lambda pair: f"{pair} invents in 1 case")
+    assert tables._invented_lines("abc") == [f"{name} invents in 1 case." for name in "abc"]
+    told = tables._invented_lines("abcdefghi")
+    assert len(told) == 7 and told[-1] == "3 more such pairs: comparison.csv and the page have all."
