@@ -52,7 +52,7 @@ class NetworkContract:
         assert network(self.images(channels=in_channels)).shape == (2, out_channels, *SIZE)
 
     def test_a_gradient_reaches_every_parameter(self):
-        """In evaluation where batch normalisation takes away what a bias before it adds: rounding alone is left else."""
+        """In evaluation where batch normalisation takes away what a bias before it adds: only rounding is left else."""
         network = self.make().train(not self.biases_before_norm)
         target = torch.randint(0, 2, (2, *SIZE), generator=torch.Generator().manual_seed(2))
         torch.nn.functional.cross_entropy(network(self.images()), target).backward()
