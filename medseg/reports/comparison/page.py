@@ -296,8 +296,8 @@ def _published(found: Comparison, published: Sequence[PublishedRow]) -> str:
     marks = {entry.mark == MARK for entry in published}
     parts = [(True, "Published figures", "Published: copied, not rerun; other cases, no interval, no test."),
              (False, "Baselines", "Baselines: of the same cases; a score is worth what it adds to them.")]  # fmt: skip
-    head, said = (" and ".join(part[1] for part in parts if part[0] in marks),
-                  " ".join(part[2] for part in parts if part[0] in marks))  # fmt: skip
+    shown = [part for part in parts if part[0] in marks]
+    head, said = " and ".join(part[1] for part in shown), " ".join(part[2] for part in shown)
     return f"<h2>{head}</h2><p>{said}</p><ol>{items}</ol>{note}"
 
 

@@ -11,7 +11,7 @@ from medseg import files
 from medseg.metrics.case_table import write_rows
 from medseg.metrics.catalogue import POLICY
 from medseg.metrics.summary import EMPTIES
-from medseg.reports.comparison.beside import KNOWN
+from medseg.reports.comparison.beside import BASELINE, KNOWN
 from medseg.reports.comparison.published import PublishedRow
 from medseg.reports.comparison.results import Comparison, Pair, Score
 from medseg.reports.comparison.words import (
@@ -94,7 +94,7 @@ def _published_lines(found: Comparison, published: Sequence[PublishedRow]) -> li
     for label in found.labels:
         own = label_text(label)
         entries = [entry for entry in published if own in entry.scores]
-        if all(entry.source in KNOWN.values() for entry in entries):
+        if all(entry.mark == BASELINE and entry.method in KNOWN for entry in entries):
             continue
         held = {metric for entry in entries for metric in entry.scores[own]}
         metrics = [metric for metric in found.directed if metric in held]
