@@ -37,6 +37,8 @@ Line = list[tuple[float, float]]
 
 CRITICS = ("loss_critic", "loss_discriminator")  # what they lose is not what the generator gains: axes of their own
 TOTALS = {"loss": "total", "learning_rate": "network"}
+HELD_OUT = "val_patch_loss"
+PATCHES = {"patch_dice": "training patches", "val_patch_dice": "held-out patches"}
 ERRORS = {"val_mae": "network", "val_mae_constant": "each image's median"}
 EACH, MEAN = "each iteration", "mean of an epoch"
 LOG_SCALE_FROM = 100.0  # what is positive and spans more than this factor is drawn on a logarithmic axis
@@ -81,7 +83,7 @@ def validated(log: Sequence[Row]) -> dict[str, dict[str, Line]]:
 
 def _draw_losses(log: Sequence[Row], iterations: Iterations | None) -> bytes | None:
     """Losses of what is trained, then those of critics, then learning rates, one above the other; None without any."""
-    names = [name for name in (log[0] if log else ()) if name == "loss" or name.startswith("loss_")]
+    names = [name for name in (log[0] if log else ()) if name in ("loss", HELD_OUT) or name.startswith("loss_")]
     lines = {name: line for name in names if (line := _column(log, name, gaps=True))}
     rates = {name: line for name in (log[0] if log else ()) if name.startswith("learning_rate")
              if (line := _column(log, name))}  # fmt: skip
@@ -89,13 +91,14 @@ def _draw_losses(log: Sequence[Row], iterations: Iterations | None) -> bytes | N
     detail = iterations if ends.keys() >= {epoch for line in lines.values() for epoch, _ in line} else None
     if detail is not None:
         middles = _middles(ends)
-        lines = {name: [(middles[epoch], value) for epoch, value in line] for name, line in lines.items()}
+        lines = {name: [((ends if name == HELD_OUT else middles)[epoch], value) for epoch, value in line]
+                 for name, line in lines.items()}  # fmt: skip
         rates = {name: [(ends[epoch], value) for epoch, value in line] for name, line in rates.items()}
         rates |= {"learning_rate": _thinned(detail.number, detail.rate)}
     critics = {name: lines.pop(name) for name in list(lines) if name.startswith(CRITICS)}
     if not lines and not critics:
         return None
-    first = "Generator loss" if critics else "Training loss"
+    first = "Generator loss" if critics else "Loss" if HELD_OUT in lines else "Training loss"
     parts = [
         (first, lines, HEIGHT_INCHES),
         ("Critic loss", critics, HEIGHT_INCHES),
@@ -124,7 +127,7 @@ def _draw_lines(axes: Axes, lines: Mapping[str, Line], is_rate: bool, raw: Line)
         is_first = name in TOTALS
         shown = (MUTED if name == "learning_rate" else INK) if is_first else colour(coloured)
         coloured += not is_first
-        said = name.removeprefix("loss_").removeprefix("learning_rate_")
+        said = "held-out patches" if name == HELD_OUT else name.removeprefix("loss_").removeprefix("learning_rate_")
         label = MEAN if raw and is_first else TOTALS.get(name, said)
         axes.plot(*zip(*line, strict=True), color=shown, label=name_text(label), **marks(line))
     if len(lines) > 1 or raw:
@@ -157,11 +160,14 @@ def _thinned(across: npt.NDArray[np.float64], up: npt.NDArray[np.float64]) -> Li
 def _draw_dice(log: Sequence[Row], labels: Sequence[str], lines: Mapping[str, Line]) -> bytes | None:
     """Dice over epochs, a line a label and the mean, its best epoch marked; None without validation."""
     means = _column(log, "val_mean_dice")
+    patches = {said: line for column, said in PATCHES.items() if (line := _column(log, column))}
     if not lines and not means:
         return None
-    figure = new_figure(3.2 + legend_inches(len(lines) + 2))
-    axes = titled(figure.add_subplot(), "Validation Dice")
+    figure = new_figure(3.2 + legend_inches(len(lines) + 2 + len(patches)))
+    axes = titled(figure.add_subplot(), "Dice" if patches else "Validation Dice")
     _draw_labels(axes, labels, lines)
+    for dashes, (said, line) in zip(("-", "--"), patches.items(), strict=False):
+        axes.plot(*zip(*line, strict=True), color=MUTED, linestyle=dashes, label=said, **marks(line))
     if means:
         axes.plot(*zip(*means, strict=True), color=INK, label="mean", linewidth=2)
         epoch, best = max(means, key=lambda point: point[1])

@@ -171,6 +171,19 @@ def test_a_metric_a_figure_of_its_family_with_its_labels(figures):
     assert validated(rows)["hd_prediction_to_reference_mm"] == {"c": [(e, 7.0) for e in (1, 2, 3, 4)]}
 
 
+def test_patches_of_held_out_cases_beside_those_of_training(figures, tmp_path):
+    every = {"val_mean_dice": lambda e: 0.5 if e == 4 else "", "patch_dice": lambda e: e / 10,
+             "val_patch_dice": lambda e: 0.3 if e == 4 else "", "val_patch_loss": lambda e: 2.0 if e == 4 else ""}  # fmt: skip
+    drawn = figures(log(4, **every), [], written(tmp_path, 4))
+    assert titles(drawn["loss.png"]) == ["Loss", "Learning rate"]
+    loss = lines(drawn["loss.png"].axes[0])
+    assert loss["held-out patches"] == [(100, 2.0)]  # where the epoch ends, after its validation
+    assert loss["mean of an epoch"][0] == (13, 1.0)  # in the middle of its 25 iterations
+    dice = lines(drawn["validation_dice.png"].axes[0])
+    assert titles(drawn["validation_dice.png"]) == ["Dice"] and dice["held-out patches"] == [(4, 0.3)]
+    assert dice["training patches"] == [(e, e / 10) for e in (1, 2, 3, 4)]
+
+
 def test_epochs_without_validation_are_joined_over(figures):
     rows = log(6, val_dice_a=lambda e: 0.1 * e if e % 3 == 0 else "", val_mean_dice=lambda e: "")
     assert lines(figures(rows, ["a"])["validation_dice.png"].axes[0])["a"] == [

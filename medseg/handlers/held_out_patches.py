@@ -1,0 +1,104 @@
+"""Loss and Dice of held-out cases as training sees its own: what tells of overfitting."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from ignite.engine import Engine, Events
+from monai.data.utils import list_data_collate
+from monai.networks.utils import eval_mode
+
+from medseg.caches.keyed import KeyedDataset
+from medseg.handlers.pooled_dice import PooledDice
+from medseg.handlers.unwrapped import unwrapped
+
+CASES, PATCHES = 16, 16
+
+
+class HeldOutPatches:
+    """After each validation ``val_patch_loss`` and ``val_patch_dice``, among the trainer's metrics.
+
+    Held-out cases go through the training's own transforms, augmentation too, and the network as it is trained (no
+    moving average of its weights) predicts the patches. So the two differ from the loss and the ``patch_dice`` of
+    training in the cases alone, and in dropout: training lies ahead where it has learnt its cases by heart. Whole cases
+    are scored by `CaseScores`. At most 16 cases are taken, evenly spaced, and of them 16 patches or a batch, whichever
+    is more, the same each time. They stay in memory.
+
+    Args:
+        dataset: what is trained on; the held-out cases go through its transforms.
+        cases: those that are held out, as `medseg.cases.split_cases` lists them.
+        evaluator: the validation engine, after whose runs the patches are predicted.
+        loss: as for training, of what the network gives when it is not trained.
+        labels: of the network's channels; None where it gives no labels, and has a loss alone.
+    """
+
+    def __init__(
+        self,
+        dataset: KeyedDataset,
+        cases: Sequence[Mapping[str, Any]],
+        evaluator: Engine,
+        loss: Callable[[Any, torch.Tensor], torch.Tensor],
+        labels: Mapping[str, int | Sequence[int]] | None,
+    ) -> None:
+        self.dataset, self.evaluator, self.loss = dataset, evaluator, loss
+        self.cases = [_as_trained_on(case) for case in _spread(cases, CASES)]
+        self.dice = None if labels is None else PooledDice(labels)
+        self.batches: list[Mapping[str, Any]] = []
+        self.due = False
+
+    def attach(self, engine: Engine) -> None:
+        """Attach to a trainer of `medseg.trainers`, after its `ValidationHandler`, before what reads its metrics."""
+        self.evaluator.add_event_handler(Events.COMPLETED, self._note)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self._compare)
+
+    def _note(self) -> None:
+        self.due = True
+
+    def _compare(self, engine: Engine) -> None:
+        for name in ("val_patch_loss", "val_patch_dice"):
+            engine.state.metrics.pop(name, None)
+        if not self.due:
+            return
+        self.due = False
+        self.batches = self.batches or self._drawn(engine.data_loader.batch_size)
+        losses = [self._predicted(engine, batch) for batch in self.batches]
+        engine.state.metrics["val_patch_loss"] = math.fsum(losses) / len(losses)
+        if self.dice is not None:
+            engine.state.metrics["val_patch_dice"] = self.dice.value()
+            self.dice.clear()
+
+    def _drawn(self, batch_size: int) -> list[Mapping[str, Any]]:
+        """The patches, in batches."""
+        dataset = copy.copy(self.dataset)
+        dataset.set_data(self.cases)
+        wanted = math.ceil(PATCHES / batch_size) * batch_size
+        places = [place * len(dataset) // wanted for place in range(wanted)]  # a place that comes again is drawn anew
+        samples = [dataset[draw, place] for draw, place in enumerate(places)]
+        return [list_data_collate(samples[start : start + batch_size]) for start in range(0, wanted, batch_size)]
+
+    def _predicted(self, engine: Engine, batch: Mapping[str, Any]) -> float:
+        """The loss of a batch; its voxels are counted."""
+        image, label = engine.prepare_batch(batch, engine.state.device, engine.non_blocking)
+        network = unwrapped(engine.network)
+        with eval_mode(network):
+            scores = engine.inferer(image, network)
+            value = float(self.loss(scores, label))
+        if self.dice is not None:
+            self.dice.add(scores, label)
+        return value
+
+
+def _spread(cases: Sequence[Mapping[str, Any]], most: int) -> list[Mapping[str, Any]]:
+    """As many of them as wanted, evenly spaced."""
+    n = min(most, len(cases))
+    return [cases[place * len(cases) // n] for place in range(n)]
+
+
+def _as_trained_on(case: Mapping[str, Any]) -> dict[str, Any]:
+    """A held-out case under the keys of one to be trained on."""
+    item = {key: value for key, value in case.items() if key != "reference"}
+    return item | ({"label": case["reference"]} if "reference" in case else {})
