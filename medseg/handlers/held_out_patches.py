@@ -16,7 +16,7 @@ from medseg.caches.keyed import KeyedDataset
 from medseg.handlers.pooled_dice import PooledDice
 from medseg.handlers.unwrapped import unwrapped
 
-CASES, PATCHES = 16, 16
+CASES, PATCHES = 8, 16
 
 
 class HeldOutPatches:
@@ -25,7 +25,7 @@ class HeldOutPatches:
     Held-out cases go through the training's own transforms, augmentation too, and the network as it is trained (no
     moving average of its weights) predicts the patches. So the two differ from the loss and the ``patch_dice`` of
     training in the cases alone, and in dropout: training lies ahead where it has learnt its cases by heart. Whole cases
-    are scored by `CaseScores`. At most 16 cases are taken, evenly spaced, and of them 16 patches or a batch, whichever
+    are scored by `CaseScores`. At most 8 cases are taken, evenly spaced, and of them 16 patches or a batch, whichever
     is more, the same each time. They stay in memory.
 
     Args:
