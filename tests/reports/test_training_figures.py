@@ -172,9 +172,9 @@ def test_a_metric_a_figure_of_its_family_with_its_labels(figures):
 
 
 def test_patches_of_held_out_cases_beside_those_of_training(figures, tmp_path):
-    every = {"val_mean_dice": lambda e: 0.5 if e == 4 else "", "patch_dice": lambda e: e / 10,
-             "val_patch_dice": lambda e: 0.3 if e == 4 else "", "val_patch_loss": lambda e: 2.0 if e == 4 else ""}  # fmt: skip
-    drawn = figures(log(4, **every), [], written(tmp_path, 4))
+    at_the_end = {"val_mean_dice": 0.5, "val_patch_dice": 0.3, "val_patch_loss": 2.0}
+    every = {name: lambda e, value=value: value if e == 4 else "" for name, value in at_the_end.items()}
+    drawn = figures(log(4, patch_dice=lambda e: e / 10, **every), [], written(tmp_path, 4))
     assert titles(drawn["loss.png"]) == ["Loss", "Learning rate"]
     loss = lines(drawn["loss.png"].axes[0])
     assert loss["held-out patches"] == [(100, 2.0)]  # where the epoch ends, after its validation

@@ -1,0 +1,1 @@
+from written_run import complete  # noqa: F401
