@@ -143,12 +143,8 @@ class CaseScores(Metric):
         """Gather the rows of all processes and publish every mean."""
         self.rows = sorted(gathered(self.rows), key=lambda row: row["case"])
         engine.state.metrics[name] = self.compute()
-        for unit in dict.fromkeys(row["distance_unit"] for row in self.rows):
-            rows = [row for row in self.rows if row["distance_unit"] == unit]
-            for metric in self.metrics:
-                if unit == "px" and METRICS[metric].unit == "ml":  # a picture has no volume
-                    continue
-                column = f"{metric}_{unit}" if METRICS[metric].unit == "mm" else metric
+        for metric in self.metrics:
+            for column, rows in _columns(metric, self.rows).items():
                 for label, value in mean_by_label(rows, metric).items():
                     engine.state.metrics[f"{self.prefix}{column}_{label}"] = value
         samples = sorted(gathered(self.samples), key=lambda sample: sample.case)
@@ -212,6 +208,18 @@ class SaveCases:
             return set()
         with open(self.path, newline="", encoding="utf-8") as stream:
             return {Path(files.unquoted(row["case"])).name for row in csv.DictReader(stream)}
+
+
+def _columns(metric: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
+    """The name of a metric's column to the rows that it is of: distances of volumes and of pictures have one each."""
+    by_unit: dict[str, list[Mapping[str, Any]]] = {}
+    for row in rows:
+        by_unit.setdefault(row["distance_unit"], []).append(row)
+    if METRICS[metric].unit == "mm":
+        return {f"{metric}_{unit}": own for unit, own in by_unit.items()}
+    if METRICS[metric].unit == "ml":  # a picture has no volume
+        return {metric: by_unit["mm"]} if "mm" in by_unit else {}
+    return {metric: list(rows)}
 
 
 def _grid(tensor: torch.Tensor, case: str) -> Geometry:

@@ -105,7 +105,8 @@ def _dice_fact(run: RunFolder) -> str:
     if cases:
         entries = tabulate(rows, ("dice",))
         subset = rows[0].get("subset", "")
-        note = f"mean over {markup.count(sum(entry['n'] > 0 for entry in entries), 'label')} of the mean over cases; "
+        labels = {entry["label"] for entry in entries if entry["n"] and not entry["baseline"]}
+        note = f"mean over {markup.count(len(labels), 'label')} of the mean over cases; "
         note += f"n = {markup.count(len(cases), 'case')}{f' ({subset})' if subset else ''}"
         overall = mean_of_labels(entries, "dice")
         note += _spread(cases, overall)

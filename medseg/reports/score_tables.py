@@ -134,9 +134,13 @@ def table_lines(results: Sequence[Result]) -> list[str]:
 
 
 def mean_of_labels(results: Sequence[Result], metric: str) -> float | None:
-    """The mean over labels of the mean over cases; None where no label has one."""
-    found = [each["mean"] for each in of_strata(results, "") if each["metric"] == metric and not each["baseline"]]
-    return mean([each for each in found if each is not None])
+    """The mean over labels of the mean over cases, pictures and volumes together; None where no label has one."""
+    totals: dict[str, tuple[float, int]] = {}
+    for each in of_strata(results, ""):
+        if each["metric"] == metric and not each["baseline"] and each["mean"] is not None:
+            total, n = totals.get(each["label"], (0.0, 0))
+            totals[each["label"]] = total + each["mean"] * each["n"], n + each["n"]
+    return mean([total / n for total, n in totals.values()])
 
 
 def titled(result: Result) -> str:

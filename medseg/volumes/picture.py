@@ -46,7 +46,7 @@ def read_picture(path: Path, label: bool = False) -> Volume:
 
     Raises:
         DataError: E102 or E105 damaged, E104 not a picture, E106 too large, E204 an animation, E205 colours of more
-            than 8 bits or of another model, E206 pages that differ in size or colour, E305 a label in colours.
+            than 8 bits or of another model, or a label whose palette has white before black, E206 pages that differ in size or colour, E305 a label in colours.
     """
     with _opened(path) as picture:
         n_pages = _pages(path, picture)
@@ -165,6 +165,8 @@ def _bands(path: Path, picture: Image.Image, index: int, label: bool) -> Iterato
     tags: Mapping[int, Any] = getattr(picture, "tag_v2", {})
     packings = _packings(picture)
     _refuse_model(path, picture, tags, packings)
+    if label and picture.mode in ("P", "PA"):
+        _refuse_backward_palette(path, picture)
     scale = next((SCALES[packing[:3]] for packing in packings if packing[:3] in SCALES), 1)
     ImageOps.exif_transpose(picture, in_place=True)  # decodes it
     n_rows = max(BAND_PIXELS // picture.width, 1)
@@ -204,6 +206,16 @@ def _refuse_model(path: Path, picture: Image.Image, tags: Mapping[int, Any], pac
     if picture.mode in DEEP and tags.get(COLOUR_MODEL) == WHITE_IS_ZERO:
         fix = "save it with black as 0"
         raise DataError(Fault("E205", "grey values run backwards", fix, "black is 0", "white is 0", path))
+
+
+def _refuse_backward_palette(path: Path, picture: Image.Image) -> None:
+    """Refuse a mask of two greys whose index 0 is the brighter: whether white or index 0 is background is not said."""
+    (first, second), highest = np.array(picture.getpalette("RGB"))[:6].reshape(2, 3), picture.getchannel(0).getextrema()
+    is_grey = all(len(set(colour.tolist())) == 1 for colour in (first, second))
+    if is_grey and highest[1] == 1 and first[0] > second[0]:
+        fix = "if white is the structure, save it as grey values (Pillow: convert('L')); if black is, change the palette"
+        found = f"0 is {tuple(first.tolist())}, 1 is {tuple(second.tolist())}"
+        raise DataError(Fault("E205", "the palette runs backwards", fix, "index 0, the background, is black", found, path))
 
 
 def _too_large(path: Path, found: str) -> Fault:

@@ -96,6 +96,22 @@ def test_a_grey_palette_gives_indices_for_labels_and_grey_for_images(tmp_path):
     assert np.array_equal(read_volume(tmp_path / "a.gif").array, xy(grey(high=2)) * 255)
 
 
+@pytest.mark.parametrize("name", ["a.png", "a.gif", "a.tif"])
+def test_a_palette_of_white_before_black_is_refused_for_labels(tmp_path, name):
+    """As Pillow's quantize makes it of a white structure on black: by its indices the mask would be its complement."""
+    Image.fromarray((grey(high=2) * 255).astype(np.uint8)).convert("RGB").quantize(2).save(tmp_path / name)
+    with Image.open(tmp_path / name) as picture:
+        backwards = picture.getpalette()[:3] == [255, 255, 255]
+    assert backwards
+    with pytest.raises(DataError, match="E205.*palette runs backwards"):
+        read_volume(tmp_path / name, label=True)
+    assert np.array_equal(read_volume(tmp_path / name).array, xy(grey(high=2)) * 255)
+    picture = Image.fromarray(grey(high=2), "P")
+    picture.putpalette([255, 255, 255, 200, 0, 0])  # a label drawn red on white
+    picture.save(tmp_path / "red.png")
+    assert np.array_equal(read_volume(tmp_path / "red.png", label=True).array, xy(grey(high=2)))
+
+
 def test_a_transparent_palette_makes_no_noise(tmp_path, recwarn):
     picture = Image.fromarray(grey(high=3), "P")
     picture.putpalette([10, 20, 30, 200, 0, 0, 0, 0, 250])
