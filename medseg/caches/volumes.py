@@ -48,8 +48,17 @@ class CachedDataset(KeyedDataset):
         keep_mb: float = 512.0,
     ) -> None:
         super().__init__(data, transform, cache_dir, seed)
+        self.keep_mb = keep_mb
+        self._forget()
+
+    def set_data(self, data: Sequence) -> None:
+        """Take other items, and forget those that were kept in memory."""
+        super().set_data(data)
+        self._forget()
+
+    def _forget(self) -> None:
         self._kept: dict[Path, dict[str, Any]] = {}
-        self._room = int(keep_mb * 1e6)
+        self._room = int(self.keep_mb * 1e6)
 
     def _cachecheck(self, item_transformed: Any) -> Any:
         path = self.cache_dir / f"{self._key(item_transformed)}.pt"

@@ -3,37 +3,47 @@
 from __future__ import annotations
 
 import copy
+import logging
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from ignite.engine import Engine, Events
 from monai.data.utils import list_data_collate
-from monai.networks.utils import eval_mode
+from monai.networks.utils import train_mode
 
 from medseg.caches.keyed import KeyedDataset
+from medseg.errors import DataError
 from medseg.handlers.pooled_dice import PooledDice
 from medseg.handlers.unwrapped import unwrapped
+from medseg.settings import whole_number
 
-CASES, PATCHES = 8, 16
+logger = logging.getLogger(__name__)
+
+CASES = 8
 
 
 class HeldOutPatches:
     """After each validation ``val_patch_loss`` and ``val_patch_dice``, among the trainer's metrics.
 
-    Held-out cases go through the training's own transforms, augmentation too, and the network as it is trained (no
-    moving average of its weights) predicts the patches. So the two differ from the loss and the ``patch_dice`` of
-    training in the cases alone, and in dropout: training lies ahead where it has learnt its cases by heart. Whole cases
-    are scored by `CaseScores`. At most 8 cases are taken, evenly spaced, and of them 16 patches or a batch, whichever
-    is more, the same each time. They stay in memory.
+    Held-out cases go through the training's own transforms, augmentation too, and the network predicts them as it does
+    in training: with the weights as trained, not their average, with the statistics of the batch where it normalises
+    batches, with dropout, and with all terms of the loss. So the two differ from the loss and the ``patch_dice`` of
+    training in the cases; and in that training's are of a whole epoch, while the weights changed. It is a gap that
+    widens that tells of cases learnt by heart. Whole cases are scored by `CaseScores`. At most 8 cases are taken,
+    evenly spaced, and of them `patches` or a batch, whichever is more, the same each time. They stay in memory.
 
     Args:
         dataset: what is trained on; the held-out cases go through its transforms.
         cases: those that are held out, as `medseg.cases.split_cases` lists them.
         evaluator: the validation engine, after whose runs the patches are predicted.
-        loss: as for training, of what the network gives when it is not trained.
         labels: of the network's channels; None where it gives no labels, and has a loss alone.
+        patches: how many, at least.
+
+    Raises:
+        UsageError: E903, `patches` is no whole number above 0.
     """
 
     def __init__(
@@ -41,10 +51,10 @@ class HeldOutPatches:
         dataset: KeyedDataset,
         cases: Sequence[Mapping[str, Any]],
         evaluator: Engine,
-        loss: Callable[[Any, torch.Tensor], torch.Tensor],
         labels: Mapping[str, int | Sequence[int]] | None,
+        patches: int = 8,
     ) -> None:
-        self.dataset, self.evaluator, self.loss = dataset, evaluator, loss
+        self.dataset, self.evaluator, self.patches = dataset, evaluator, whole_number("held_out_patches", patches)
         self.cases = [_as_trained_on(case) for case in _spread(cases, CASES)]
         self.dice = None if labels is None else PooledDice(labels)
         self.batches: list[Mapping[str, Any]] = []
@@ -65,6 +75,8 @@ class HeldOutPatches:
             return
         self.due = False
         self.batches = self.batches or self._drawn(engine.data_loader.batch_size)
+        if not self.batches:
+            return
         losses = [self._predicted(engine, batch) for batch in self.batches]
         engine.state.metrics["val_patch_loss"] = math.fsum(losses) / len(losses)
         if self.dice is not None:
@@ -72,10 +84,16 @@ class HeldOutPatches:
             self.dice.clear()
 
     def _drawn(self, batch_size: int) -> list[Mapping[str, Any]]:
-        """The patches, in batches."""
+        """The patches, in batches; none where no slice of the cases holds label, and the data set leaves those out."""
         dataset = copy.copy(self.dataset)
-        dataset.set_data(self.cases)
-        wanted = math.ceil(PATCHES / batch_size) * batch_size
+        try:
+            dataset.set_data(self.cases)
+        except DataError as error:
+            if error.faults[0].code != "E302":
+                raise
+            logger.warning("no curves of held-out patches: %s", error)
+            return []
+        wanted = math.ceil(self.patches / batch_size) * batch_size
         places = [place * len(dataset) // wanted for place in range(wanted)]  # a place that comes again is drawn anew
         samples = [dataset[draw, place] for draw, place in enumerate(places)]
         return [list_data_collate(samples[start : start + batch_size]) for start in range(0, wanted, batch_size)]
@@ -83,13 +101,23 @@ class HeldOutPatches:
     def _predicted(self, engine: Engine, batch: Mapping[str, Any]) -> float:
         """The loss of a batch; its voxels are counted."""
         image, label = engine.prepare_batch(batch, engine.state.device, engine.non_blocking)
-        network = unwrapped(engine.network)
-        with eval_mode(network):
+        with _as_in_training(unwrapped(engine.network)) as network:
             scores = engine.inferer(image, network)
-            value = float(self.loss(scores, label))
+            value = float(engine.loss_function(scores, label))
         if self.dice is not None:
             self.dice.add(scores, label)
         return value
+
+
+@contextmanager
+def _as_in_training(network: torch.nn.Module) -> Iterator[torch.nn.Module]:
+    """The network in training, but nothing of it changes, and it draws the same each time."""
+    kept = [(buffer, buffer.clone()) for buffer in network.buffers()]
+    with train_mode(network), torch.no_grad(), torch.random.fork_rng():
+        torch.manual_seed(0)
+        yield network
+        for buffer, before in kept:
+            buffer.copy_(before)
 
 
 def _spread(cases: Sequence[Mapping[str, Any]], most: int) -> list[Mapping[str, Any]]:

@@ -14,6 +14,7 @@ from medseg.classical.component_labels import smooth
 from medseg.classical.em import fit, posteriors
 from medseg.errors import Fault, UsageError
 from medseg.settings import number, switch, whole_number
+from medseg.volumes.slabs import slabs
 
 LEAST = 1e-6  # a probability below counts as this one: a logarithm of 0 is no number
 
@@ -64,23 +65,28 @@ class GaussianMixture(nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Images (B, 1, X, Y[, Z]) to logarithms of the labels' probabilities (B, out_channels, X, Y[, Z])."""
-        found = [self._label(image[0]) for image in images.detach().cpu().float().numpy()]
-        return torch.from_numpy(np.stack(found)).to(images.device)
+        found = torch.zeros(len(images), self.out_channels, *images.shape[2:])
+        for image, shares in zip(images.detach().cpu().float().numpy(), found.numpy(), strict=True):
+            self._label(image[0], shares)
+        return found.to(images.device)
 
-    def _label(self, image: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """(X, Y[, Z]) to (out_channels, X, Y[, Z])."""
+    def _label(self, image: npt.NDArray[np.float32], shares: npt.NDArray[np.float32]) -> None:
+        """Fill `shares` (out_channels, X, Y[, Z]), zeros before, for an image (X, Y[, Z])."""
         inside = find_body(image if image.ndim == 3 else image[..., None]).reshape(image.shape) if self.body else None
         if inside is not None and not inside.any():  # of one intensity: there is nothing to tell apart
             inside = None
         axis = image.ndim - 1 if self.slice_wise else None
         mixtures = fit(image, len(self.labels), axis=axis, inside=inside)
-        found = posteriors(image, mixtures, axis=axis)
-        if self.smoothing:
-            found = np.arange(len(found)).reshape(-1, *[1] * image.ndim) == smooth(found, self.smoothing, axis, inside)
-        shares = np.zeros((self.out_channels, *image.shape), np.float32)
-        for label, share in zip(self.labels, found, strict=True):
-            shares[label] += share
-        if inside is not None:
-            shares[:, ~inside] = 0
-        shares[0, shares.sum(axis=0) == 0] = 1
-        return np.log(np.maximum(shares, LEAST, out=shares), out=shares)
+        parts = [slice(None)] if self.smoothing else slabs(image.shape)  # neighbours are looked at across all of it
+        for part in parts:
+            found = posteriors(image[part], mixtures, axis=axis)
+            if self.smoothing:
+                winner = smooth(found, self.smoothing, axis, inside)
+                found = np.arange(len(found)).reshape(-1, *[1] * image.ndim) == winner
+            own = shares[:, part]
+            for label, share in zip(self.labels, found, strict=True):
+                own[label] += share
+            if inside is not None:
+                own[:, ~inside[part]] = 0
+            own[0, own.sum(axis=0) == 0] = 1
+            np.log(np.maximum(own, LEAST, out=own), out=own)

@@ -24,6 +24,7 @@ WARM_UP, TIMED = 10, 24  # steps, at least; loader workers need a while to get g
 TIMED_SHARE = 0.01  # of the budget: a long run is timed for longer
 LEAST_STEPS, MOST_SHARE = 4, 0.1  # where so many take more than that share of the budget, they are all that is timed
 LEAST_KEPT = 0.93  # of the epochs that fit, so that they divide into validations
+FORWARD_SHARE = 0.4  # of a step's time, that of a prediction of its batch
 SHARE = 0.9  # of the budget; the rest goes to checkpoints, scores and previews, and to busier minutes than the first
 
 
@@ -39,6 +40,7 @@ def plan_epochs(
     val_dataset: Sequence[Mapping[str, torch.Tensor]] = (),
     validations: int = 0,
     resume_dir: str | Path | None = None,
+    held_out_patches: int = 0,
 ) -> int:
     """How many epochs to train.
 
@@ -48,6 +50,7 @@ def plan_epochs(
             timed on a copy of the network, and so is the prediction of some validation cases.
         val_inferer, val_dataset, validations: how a case is predicted, the cases, and how often they will be.
         resume_dir: a run folder; a budget is then what its ``record.json`` says it became, where there is one.
+        held_out_patches: how many each validation predicts besides (`medseg.handlers.HeldOutPatches`).
 
     Raises:
         UsageError: E903, `epochs` is no whole number above 0, or `minutes` no number above 0.
@@ -61,6 +64,8 @@ def plan_epochs(
     copied = copy.deepcopy(network)
     step = _seconds_a_step(copied.train(), inferer, loss, dataloader, device, 60 * minutes)
     validation = len(val_dataset) * _seconds_a_case(copied.eval(), val_inferer, val_dataset, device)
+    if len(val_dataset) and dataloader.batch_size:
+        validation += math.ceil(held_out_patches / dataloader.batch_size) * FORWARD_SHARE * step
     planned = _agreed(_epochs_within(SHARE * 60 * minutes, step * len(dataloader), validation, validations))
     message = "%.3g minutes at %.3f s a step and %.1f s a validation: %d epochs of %d steps"
     logger.info(message, minutes, step, validation, planned, len(dataloader))

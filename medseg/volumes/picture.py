@@ -46,7 +46,8 @@ def read_picture(path: Path, label: bool = False) -> Volume:
 
     Raises:
         DataError: E102 or E105 damaged, E104 not a picture, E106 too large, E204 an animation, E205 colours of more
-            than 8 bits or of another model, or a label whose palette has white before black, E206 pages that differ in size or colour, E305 a label in colours.
+            than 8 bits or of another model, or a label whose palette has white before black, E206 pages that differ in
+            size or colour, E305 a label in colours.
     """
     with _opened(path) as picture:
         n_pages = _pages(path, picture)
@@ -213,9 +214,13 @@ def _refuse_backward_palette(path: Path, picture: Image.Image) -> None:
     (first, second), highest = np.array(picture.getpalette("RGB"))[:6].reshape(2, 3), picture.getchannel(0).getextrema()
     is_grey = all(len(set(colour.tolist())) == 1 for colour in (first, second))
     if is_grey and highest[1] == 1 and first[0] > second[0]:
-        fix = "if white is the structure, save it as grey values (Pillow: convert('L')); if black is, change the palette"
+        fix = (
+            "if white is the structure, save it as grey values (Pillow: convert('L')); if black is, change the palette"
+        )
         found = f"0 is {tuple(first.tolist())}, 1 is {tuple(second.tolist())}"
-        raise DataError(Fault("E205", "the palette runs backwards", fix, "index 0, the background, is black", found, path))
+        raise DataError(
+            Fault("E205", "the palette runs backwards", fix, "index 0, the background, is black", found, path)
+        )
 
 
 def _too_large(path: Path, found: str) -> Fault:

@@ -13,7 +13,9 @@ from runs import run
 from medseg import cli, errors
 from medseg.handlers.checkpoint_file import read_checkpoint
 from medseg.volumes import read_volume
+from medseg.workflows.bundles import config_files, find_bundle
 from medseg.workflows.features import encode
+from medseg.workflows.preflight import merge
 
 EXACT = {"precision": "float32", "workers": 0}  # in which numbers can be compared
 
@@ -86,6 +88,16 @@ def test_a_segmenter_starts_from_the_encoder_bit_for_bit(trained, data, tmp_path
     assert all(torch.equal(after[name], before[name.removeprefix("vit.")]) for name in encoder)
     exported = ConfigParser.load_config_file(str(folder / "bundle" / "configs" / "train.yaml"))
     assert exported["start_from"] is None  # a path of this machine
+
+
+@pytest.mark.parametrize("size", [[128, 128, 64], [64, 64, 32], [32, 32, 16]])
+def test_two_fifths_of_an_image_are_hidden_whatever_its_size(size):
+    root = find_bundle("liver_ct")
+    parser = merge(config_files(root, "train", "pretrain_vit"))
+    parser.update({"resize": size})
+    hide = parser.get_parsed_content("validate::spoilt").set_random_state(0)
+    shares = [float((hide({"image": torch.ones(1, *size)})["image"] == 0).float().mean()) for _ in range(20)]
+    assert 0.35 < sum(shares) / 20 < 0.55 and max(shares) < 0.8
 
 
 def test_an_encoder_that_has_seen_the_held_out_cases_is_refused(trained, data, tmp_path):

@@ -116,6 +116,17 @@ def test_distances_of_pictures_are_called_pixels():
     assert metrics["val_hd95_px_head"] == 1.0 and "val_hd95_mm_head" not in metrics
 
 
+def test_pictures_and_volumes_are_averaged_together_but_for_distances():
+    """Two volumes with a Dice of 1 and a picture with one of 0.75."""
+    picture = [MetaTensor(torch.as_tensor(tensor)[..., 4:5], torch.eye(4, dtype=torch.float64), {"unit": "px"})
+               for tensor in (SHIFTED, REFERENCE)]  # fmt: skip
+    scored = CaseScores(LABELS, ["dice", "hd95", "volume_difference_ml"])
+    metrics = evaluate([(REFERENCE, REFERENCE), picture, (REFERENCE, REFERENCE)], metric=scored).state.metrics
+    assert metrics["val_mean_dice"] == metrics["val_dice_head"] == pytest.approx(2.75 / 3)
+    assert (metrics["val_hd95_mm_head"], metrics["val_hd95_px_head"]) == (0.0, 1.0)
+    assert metrics["val_volume_difference_ml_head"] == 0.0
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [({"metrics": ["dise"]}, "dise"), ({"key": "hd95"}, "hd95"), ({"tolerance_mm": -1.0}, "tolerance"),

@@ -101,6 +101,18 @@ def test_a_slow_network_has_the_epochs_that_fit_with_the_validations_it_will_hav
     assert found == planned
 
 
+def test_patches_of_held_out_cases_are_planned_for(monkeypatch):
+    """Five, two a batch, are three predictions, each 0.4 of a step of 5 s: 6 s beside 10 s of cases and 10 an epoch."""
+    monkeypatch.setattr(plan_module, "_seconds_a_step", lambda *_: 5.0)
+    monkeypatch.setattr(plan_module, "_seconds_a_case", lambda *_: 5.0)
+    monkeypatch.setattr(plan_module, "SHARE", 1.0)
+    for seconds, planned in ((45, 2), (46, 3)):
+        loader, held_out = DataLoader(batches(4), batch_size=2), batches(2)
+        found = plan_epochs(7, seconds / 60, network(), SimpleInferer(), LOSS, loader, torch.device("cpu"),
+                            SimpleInferer(), held_out, validations=1, held_out_patches=5)  # fmt: skip
+        assert found == planned
+
+
 @pytest.mark.parametrize(
     ("epochs", "validations", "interval"), [(16, 4, 4), (50, 4, 25), (13, 4, 13), (3, 6, 1), (5, 1, 5)]
 )

@@ -103,7 +103,7 @@ def test_a_palette_of_white_before_black_is_refused_for_labels(tmp_path, name):
     with Image.open(tmp_path / name) as picture:
         backwards = picture.getpalette()[:3] == [255, 255, 255]
     assert backwards
-    with pytest.raises(DataError, match="E205.*palette runs backwards"):
+    with pytest.raises(DataError, match=r"E205.*palette runs backwards"):
         read_volume(tmp_path / name, label=True)
     assert np.array_equal(read_volume(tmp_path / name).array, xy(grey(high=2)) * 255)
     picture = Image.fromarray(grey(high=2), "P")
