@@ -179,7 +179,7 @@ def _value_faults(case: Case, voxels: dict[int, int], labels: Labels | None) -> 
     path = case.labels[0]
     faults = []
     if not any(voxels) and not case.negative:
-        fix = "leave the case out (drop_empty=true), or label it, if there is something to label"
+        fix = "leave the case out (cases::drop_empty=true), or label it, if there is something to label"
         faults.append(Fault("W302", "the label is empty", fix, file=path, case=case.id))
     left_out = case.meta.get("ignore_value")
     if left_out in voxels:

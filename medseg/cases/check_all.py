@@ -122,7 +122,7 @@ def _mixed_channels(checked: Sequence[CheckedCase]) -> list[Fault]:
     if len({each.channels for each in read}) < 2:
         return []
     usual = Counter(each.channels for each in read).most_common(1)[0][0]
-    fix = "make all of them grey, or all coloured"
+    fix = "make all of them grey, or all coloured (equal red, green and blue are grey), or leave these cases out"
     return [
         Fault("E206", "another number of channels than most cases have", fix, str(usual), str(each.channels),
               each.case.images[0], each.case.id)

@@ -17,6 +17,7 @@ from medseg.errors import DataError, Fault, UsageError
 from medseg.labels import Labels
 from medseg.settings import switch
 from medseg.volumes import MASKS, digest
+from medseg.volumes.member import member_of
 
 logger = logging.getLogger(__name__)
 
@@ -40,9 +41,10 @@ def split_cases(
     Args:
         dataset_dir: a data set in a known layout.
         labels: what the label values mean (see `medseg.labels.Labels`).
-        held_out: the fraction of labelled cases that validation keeps (or a whole number: how many), by group,
-            stratified by which labels occur and how much is labelled, drawn from `seed`; 0 keeps none, and what is
-            trained is scored by nothing (W503). A data set with validation cases of its own keeps those instead.
+        held_out: the fraction of labelled cases that validation keeps (or a whole number: how many), by group (W504
+            where slices of a stack have none), stratified by which labels occur and how much is labelled, drawn from
+            `seed`; 0 keeps none, and what is trained is scored by nothing (W503). A data set with validation cases of
+            its own keeps those instead.
         fold: which such fraction: 0, 1, … (of a fifth there are 5).
         drop_empty: whether cases whose label is empty are left out of training and validation.
         layout: the layout's name, where the folder fits several.
@@ -67,6 +69,8 @@ def split_cases(
         logger.warning(fault)
     checked = joined_copies(refuse_faulty(data_set.cases, Labels(labels)))
     train, validate, test = _dealt(checked, held_out, seed, fold, drop_empty, tested)
+    if validate:
+        _tell_without_patients([*train, *validate])
     if switch("fields", fields):
         _tell_without_field([*train, *validate, *test])
     return {
@@ -226,6 +230,22 @@ def _refuse_tests_beside(test: list[Case]) -> None:
     if test:
         fix = "leave tested at 0: those are scored with subset=test"
         raise UsageError(Fault("E903", "the data set has test cases of its own", fix, "none", f"{len(test)} cases"))
+
+
+def _tell_without_patients(cases: list[Case]) -> None:
+    """Slices of one stack lie beside one another in a patient, and nothing says whose they are."""
+    alone = [case for case in cases if case.group == case.id and _is_of_a_stack(case)]
+    if len(alone) > 1:
+        message = (
+            "[W504] nothing says which of %d slices in a stack are of one patient: neighbours may be on both sides of "
+            "the split, which flatters scores; a file a slice, and a table with a column group say it (csv_pairs)"
+        )
+        logger.warning(message, len(alone))
+
+
+def _is_of_a_stack(case: Case) -> bool:
+    file, member = member_of(case.images[0])
+    return member is not None and file.suffix.lower() == ".npy"
 
 
 def _tell_without_field(cases: list[Case]) -> None:

@@ -9,6 +9,7 @@ import torch
 from monai.inferers import Inferer
 
 from medseg.classical.body import find_body
+from medseg.errors import Fault, UsageError
 
 NOWHERE = -1.0e4  # a logit whose sigmoid is 0, in bfloat16 too
 
@@ -21,12 +22,17 @@ class InvertedInferer(Inferer):
 
     Args:
         inferer: how the network is applied.
+        channels: how many the network gives.
 
     Raises:
+        UsageError: E903, `channels` is not 1: what is outside of a label is one.
         ValueError: the network gives more than one channel.
     """
 
-    def __init__(self, inferer: Inferer) -> None:
+    def __init__(self, inferer: Inferer, channels: int = 1) -> None:
+        if channels != 1:
+            fix = "leave network_def::out_channels at 1, or train without inverse_mask"
+            raise UsageError(Fault("E903", "what is outside of a label is one channel", fix, "1", str(channels)))
         self.inferer = inferer
 
     def __call__(self, inputs: torch.Tensor, network: Callable[..., Any], *args: Any, **kwargs: Any) -> torch.Tensor:

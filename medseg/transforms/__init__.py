@@ -12,6 +12,7 @@ from medseg.transforms.n4 import CorrectBiasN4d
 from medseg.transforms.native_grid import ToNativeGridd
 from medseg.transforms.patch import RandAffinePatchd
 from medseg.transforms.read import ReadImaged, ReadLabeld
+from medseg.transforms.require_volume import RequireVolumed
 from medseg.transforms.save import SaveVolumed
 from medseg.transforms.spacing import SlabSpacingd
 from medseg.transforms.window import WindowIntensityd
@@ -29,6 +30,7 @@ __all__ = [
     "ReadLabeld",
     "RefineWithCRFd",
     "RequireHounsfieldd",
+    "RequireVolumed",
     "SaveVolumed",
     "SlabSpacingd",
     "ToGrayd",

@@ -3,6 +3,7 @@ import torch
 from monai.data import MetaTensor
 from monai.inferers import SimpleInferer
 
+from medseg.errors import UsageError
 from medseg.inference import InvertedInferer
 from medseg.transforms import InvertWithinBodyd
 
@@ -42,5 +43,7 @@ def test_a_network_that_knows_the_complement_gives_the_label():
 
 
 def test_several_channels_are_refused():
+    with pytest.raises(UsageError, match=r"E903.*found 2"):
+        InvertedInferer(SimpleInferer(), channels=2)
     with pytest.raises(ValueError, match="found 2"):
         InvertedInferer(SimpleInferer())(torch.zeros(1, *SHAPE), lambda x: torch.cat([x, x], 1))

@@ -9,7 +9,7 @@ from medseg.networks import AttentionUnet, ComplementUNet, UNet
 
 class TestAttentionUnet(NetworkContract):
     network = AttentionUnet
-    counts = [({"in_channels": 1, "out_channels": 1}, 31_739_185)]
+    counts = [({"in_channels": 1, "out_channels": 1}, 31_739_185), ({"in_channels": 3, "out_channels": 1}, 31_740_337)]
     biases_before_norm = True
 
 

@@ -3,6 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from medseg.cases import split_cases
 from medseg.cases.layouts import read_data_set
 
 
@@ -49,3 +50,11 @@ def test_objects_are_refused_without_loading_them(phantom, refused):
     np.save(root / "y_train.npy", np.array([{}] * 5, dtype=object), allow_pickle=True)
     (fault,) = refused(root)
     assert (fault.code, fault.file) == ("E205", root / "y_train.npy")
+
+
+def test_a_split_says_that_patients_are_not_known(written, caplog):
+    lists = split_cases(str(written("npy_stacks")), {"background": 0, "prostate": 1})
+    assert lists["validate"] and "[W504]" in caplog.text and "5 slices in a stack" in caplog.text
+    caplog.clear()
+    split_cases(str(written("npy_stacks")), {"background": 0, "prostate": 1}, held_out=0)
+    assert "W504" not in caplog.text  # nothing is scored
