@@ -232,7 +232,9 @@ def study(
     folds: Annotated[int | None, typer.Option(min=2, help="Cross-validate: each case is scored once.")] = None,
     methods: Annotated[str | None, typer.Option(help="Some of study.yaml's, with commas; by default all.")] = None,
     equal: Annotated[str | None, typer.Option(help="What all methods get the same of: updates or time.")] = None,
-    subset: Annotated[str, typer.Option(help="Which cases are scored: validate or test.")] = "validate",
+    subset: Annotated[
+        str | None, typer.Option(help="Which cases are scored: validate, or test; by default the budget's word.")
+    ] = None,
 ) -> None:
     """Train and evaluate a task's methods in turn, then compare them. The same command goes on where it stopped."""
     from medseg.workflows.run import parse_overrides

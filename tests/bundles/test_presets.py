@@ -9,7 +9,7 @@ from medseg.cases.case import Case
 from medseg.cases.folds import hold_out
 from medseg.workflows.bundles import config_files, find_bundle
 from medseg.workflows.preflight import merge
-from medseg.workflows.studies.study_file import chosen_budget, read_study_file
+from medseg.workflows.studies.study_file import budget_subset, chosen_budget, read_study_file
 
 SRIKER = ("chest_xray_lungs", "prostate_mri")
 CHAHINE = {"lung_ct": [512, 512], "skin_lesion": [256, 256]}
@@ -63,3 +63,17 @@ def test_the_split_of_isic_2018():
     rest, tested = hold_out([Case(f"ISIC_{n}", (Path(f"{n}.jpg"),)) for n in range(2594)], budget["tested"], 0)
     train, held = hold_out(rest, budget["held_out"], 0)
     assert (len(train), len(held), len(tested)) == (1815, 259, 520)
+
+
+@pytest.mark.parametrize("bundle", ["lung_ct", "retina_vessels", "skin_lesion"])
+def test_where_published_rows_are_of_test_cases_ours_are_too(bundle):
+    assert budget_subset(read_study_file(find_bundle(bundle)), "paper") == "test"
+
+
+def test_the_split_of_the_lung_slices():
+    """1,021 slices of as many patients: 714 to train on and 307 to test. Slices of one patient stay together."""
+    budget = chosen_budget(read_study_file(find_bundle("lung_ct")), "paper")
+    train, tested = hold_out([Case(f"s{n}", (Path(f"{n}.tif"),)) for n in range(1021)], budget["tested"], 0)
+    assert (len(train), len(tested)) == (714, 307)
+    train, tested = hold_out([Case(f"s{n}", (Path(f"{n}.tif"),), group=f"p{n % 10}") for n in range(1021)], 0.3, 0)
+    assert tested and not {case.group for case in train} & {case.group for case in tested}

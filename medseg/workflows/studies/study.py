@@ -26,6 +26,7 @@ from medseg.workflows.studies.study_file import (
     SCORED,
     VALIDATE,
     budget_equal,
+    budget_subset,
     chosen_budget,
     chosen_methods,
     read_study_file,
@@ -45,7 +46,7 @@ def run_study(
     seeds: int | None = None,
     methods: Sequence[str] | None = None,
     equal: str | None = None,
-    subset: str = VALIDATE,
+    subset: str | None = None,
     folds: int | None = None,
     overrides: Mapping[str, Any] | None = None,
     say: Say | None = None,
@@ -67,7 +68,8 @@ def run_study(
         equal: ``updates``, ``time`` or ``own`` (each method for as long as its own configuration says); None takes the
             budget's or the file's word, else ``time`` for a budget in minutes.
         subset: which cases are scored: ``validate``, held out of training, or ``test``, which the data set itself (or
-            ``tested``) keeps back. A study that is done is scored anew for another, and not trained again.
+            ``tested``) keeps back; None takes the budget's word, else ``validate``. A study that is done is scored anew
+            for another, and not trained again.
         folds: of a cross-validation; runs go to ``<out>/<method>/fold<k>``, and the scores of all folds are joined, in
             which each case stands once. None: all runs hold out the same cases.
         overrides: settings of every run, above those of the budget.
@@ -97,13 +99,13 @@ def run_study(
         settings=settings,
         equal=choice("equal", equal or budget_equal(file, budget) or natural(settings), EQUAL),
         published=file.path if file.published else None,
-        subset=choice("subset", subset, SCORED),
+        subset=choice("subset", subset or (VALIDATE if folds else budget_subset(file, budget)), SCORED),
         folds=folds,
     )
     return carry_out(study, say or to_stderr)
 
 
-def _refuse_beside_folds(folds: int, seeds: int | None, subset: str, settings: Mapping[str, Any]) -> None:
+def _refuse_beside_folds(folds: int, seeds: int | None, subset: str | None, settings: Mapping[str, Any]) -> None:
     """Refuse what a cross-validation decides itself.
 
     Raises:

@@ -20,6 +20,7 @@ EQUAL = ("updates", "time", OWN_LENGTH)
 LENGTHS = ("epochs", "minutes")
 VALIDATE = "validate"
 SCORED = (VALIDATE, "test")  # whose cases a study may score
+ABOUT_THE_STUDY = ("equal", "subset")  # what a budget says besides the settings of runs
 # what a study sets itself, for every run
 OWN = ("bundle_root", "dataset_dir", "output_dir", "overwrite", "resume", "seed")
 # what all methods must share, or they would not be scored on the same cases
@@ -72,7 +73,7 @@ def read_study_file(bundle: Path) -> StudyFile:
         budgets:                        # epochs or minutes, and what else is set for every method
           tiny: {epochs: 2}
           hours: {minutes: 10}
-          paper: {equal: own}           # every method for as long as its own configuration says
+          paper: {equal: own, subset: test}   # each method for as long as its own file says; test cases are scored
         equal: updates                  # or time; left out: whichever the budget is given in
         published: […]                  # see `medseg.reports.comparison.published`
 
@@ -102,7 +103,7 @@ def chosen_budget(file: StudyFile, name: str) -> dict[str, Any]:
     Raises:
         UsageError: E901, there is none of this name.
     """
-    return {key: value for key, value in _budget(file, name).items() if key != "equal"}
+    return {key: value for key, value in _budget(file, name).items() if key not in ABOUT_THE_STUDY}
 
 
 def budget_equal(file: StudyFile, name: str) -> str | None:
@@ -112,6 +113,15 @@ def budget_equal(file: StudyFile, name: str) -> str | None:
         UsageError: E901, there is none of this name.
     """
     return _budget(file, name).get("equal") or file.equal
+
+
+def budget_subset(file: StudyFile, name: str) -> str:
+    """Which cases are scored under a budget where nobody says otherwise.
+
+    Raises:
+        UsageError: E901, there is none of this name.
+    """
+    return str(_budget(file, name).get("subset", VALIDATE))
 
 
 def _budget(file: StudyFile, name: str) -> Mapping[str, Any]:
@@ -198,6 +208,8 @@ def _budget_faults(where: str, budget: Any, path: Path) -> list[Fault]:
     faults = _setting_faults(where, budget, OWN, path)
     if budget.get("equal") not in (None, *EQUAL):
         faults.append(_fault(f"{where}: equal", " or ".join(EQUAL), budget["equal"], path))
+    if budget.get("subset") not in (None, *SCORED):
+        faults.append(_fault(f"{where}: subset", " or ".join(SCORED), budget["subset"], path))
     if own:
         return faults
     length = next(name for name in LENGTHS if name in budget)

@@ -4,6 +4,7 @@ from medseg.errors import DataError, UsageError
 from medseg.workflows.studies.study_file import (
     Method,
     budget_equal,
+    budget_subset,
     chosen_budget,
     chosen_methods,
     is_folder_name,
@@ -62,9 +63,16 @@ def test_a_budget_may_say_itself_what_is_equal(bundle):
             {"chosen_budget": chosen_budget, "budget_equal": budget_equal}[name](file, "huge")
 
 
+def test_a_budget_may_say_which_cases_are_scored(bundle):
+    file = bundle(GOOD.replace("hours: {minutes: 7.5}", "hours: {minutes: 7.5}\n  paper: {equal: own, subset: test}"))
+    assert [budget_subset(file, name) for name in ("hours", "paper")] == ["validate", "test"]
+    assert chosen_budget(file, "paper") == {}
+
+
 @pytest.mark.parametrize(
     ("old", "new", "words"),
-    [("hours: {minutes: 7.5}", "hours: {equal: own, epochs: 2}", "neither with equal: own"),
+    [("hours: {minutes: 7.5}", "hours: {minutes: 7.5, subset: all}", "budgets: hours: subset: .*validate or test"),
+     ("hours: {minutes: 7.5}", "hours: {equal: own, epochs: 2}", "neither with equal: own"),
      ("hours: {minutes: 7.5}", "hours: {equal: money, epochs: 2}", "budgets: hours: equal: not what"),
      ("equal: updates", "equals: updates", r"unknown key.*found equals.*did you mean 'equal'"),
      ("equal: updates", "equal: money", "equal: not what a study takes; expected updates or time"),
