@@ -34,8 +34,8 @@ def cropped(logits: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
 def channels_last(network: torch.nn.Module) -> None:
     """Lay out the weights of a network's 2D convolutions with the channels last, as the maps that they give then are.
 
-    The result is the same but for the last digits. On a CPU a step takes about 4 to 20 % less time, a prediction 3 to
-    50 % (``docs/networks.md``). Of volumes it makes nothing quicker.
+    The result is the same but for the last digits. On a CPU a step takes about 5 to 15 % less time, a prediction
+    about 20 % (``docs/networks.md``). Of volumes it makes nothing quicker.
     """
     network.to(memory_format=torch.channels_last)
 
