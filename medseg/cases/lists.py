@@ -226,6 +226,13 @@ def _item(case: Case, label_key: str | None = None) -> Item:
     return item
 
 
+def as_trained_on(item: Mapping[str, Any]) -> Item:
+    """A held-out item under the keys of one to be trained on."""
+    left_out = ("reference", "strata", SECOND_OBSERVER)
+    label = {"label": item["reference"]} if "reference" in item else {}
+    return {key: value for key, value in item.items() if key not in left_out} | label
+
+
 def _refuse_tests_beside(test: list[Case]) -> None:
     if test:
         fix = "leave tested at 0: those are scored with subset=test"

@@ -8,7 +8,18 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from medseg.classical.histograms import Floats, Image, Mask, Whole, find_bins, histograms, look_up, mask_of, slices_of
+from medseg.classical.histograms import (
+    Bins,
+    Floats,
+    Image,
+    Mask,
+    Whole,
+    find_bins,
+    histograms,
+    look_up,
+    mask_of,
+    slices_of,
+)
 from medseg.errors import DataError, Fault, UsageError
 from medseg.settings import number, whole_number
 
@@ -145,16 +156,17 @@ def predict(images: Image, mixtures: Mixtures, axis: int | None = None, n_bins: 
 
 
 def posteriors(
-    images: Image, mixtures: Mixtures, axis: int | None = None, n_bins: int = 4096
+    images: Image, mixtures: Mixtures, axis: int | None = None, n_bins: int = 4096, bins: Bins | None = None
 ) -> npt.NDArray[np.float32]:
     """(K, *images.shape) the probability of each component at each voxel, looked up as by `predict`.
 
-    They sum to 1, but are 0 throughout a slice without any component. Arguments and errors as for `predict`.
+    They sum to 1, but are 0 throughout a slice without any component. Arguments and errors as for `predict`; `bins` are
+    those of the whole image, where `images` are a part of it.
     """
     slices = slices_of(images, axis)
     _refuse_other_slices(slices, mixtures)
     found = np.empty((mixtures.weights.shape[1], *images.shape), np.float32)
-    bins = find_bins(slices, None, n_bins)
+    bins = find_bins(slices, None, n_bins) if bins is None else bins
     for row, image in enumerate(slices):
         logs = _log_densities(bins.values(), mixtures, row)
         top = logs.max(axis=0)

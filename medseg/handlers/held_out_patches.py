@@ -15,6 +15,7 @@ from monai.data.utils import list_data_collate
 from monai.networks.utils import train_mode
 
 from medseg.caches.keyed import KeyedDataset
+from medseg.cases import as_trained_on
 from medseg.errors import DataError
 from medseg.handlers.pooled_dice import PooledDice
 from medseg.handlers.unwrapped import unwrapped
@@ -33,14 +34,14 @@ class HeldOutPatches:
     batches, with dropout, and with all terms of the loss. So the two differ from the loss and the ``patch_dice`` of
     training in the cases; and in that training's are of a whole epoch, while the weights changed. It is a gap that
     widens that tells of cases learnt by heart. Whole cases are scored by `CaseScores`. At most 8 cases are taken,
-    evenly spaced, and of them `patches` or a batch, whichever is more, the same each time. They stay in memory.
+    evenly spaced, and of them `patches`, rounded up to whole batches, the same each time. They stay in memory.
 
     Args:
         dataset: what is trained on; the held-out cases go through its transforms.
         cases: those that are held out, as `medseg.cases.split_cases` lists them.
         evaluator: the validation engine, after whose runs the patches are predicted.
         labels: of the network's channels; None where it gives no labels, and has a loss alone.
-        patches: how many, at least.
+        patches: how many.
 
     Raises:
         UsageError: E903, `patches` is no whole number above 0.
@@ -55,7 +56,7 @@ class HeldOutPatches:
         patches: int = 8,
     ) -> None:
         self.dataset, self.evaluator, self.patches = dataset, evaluator, whole_number("held_out_patches", patches)
-        self.cases = [_as_trained_on(case) for case in _spread(cases, CASES)]
+        self.cases = [as_trained_on(case) for case in _spread(cases, CASES)]
         self.dice = None if labels is None else PooledDice(labels)
         self.batches: list[Mapping[str, Any]] = []
         self.due = False
@@ -94,8 +95,8 @@ class HeldOutPatches:
             logger.warning("no curves of held-out patches: %s", error)
             return []
         wanted = math.ceil(self.patches / batch_size) * batch_size
-        places = [place * len(dataset) // wanted for place in range(wanted)]  # a place that comes again is drawn anew
-        samples = [dataset[draw, place] for draw, place in enumerate(places)]
+        images = len(dataset) // getattr(dataset, "samples_per_slice", 1)
+        samples = [dataset[draw, draw * images // wanted] for draw in range(wanted)]  # one that comes again is cut anew
         return [list_data_collate(samples[start : start + batch_size]) for start in range(0, wanted, batch_size)]
 
     def _predicted(self, engine: Engine, batch: Mapping[str, Any]) -> float:
@@ -113,20 +114,17 @@ class HeldOutPatches:
 def _as_in_training(network: torch.nn.Module) -> Iterator[torch.nn.Module]:
     """The network in training, but nothing of it changes, and it draws the same each time."""
     kept = [(buffer, buffer.clone()) for buffer in network.buffers()]
-    with train_mode(network), torch.no_grad(), torch.random.fork_rng():
+    used = {each.device for each in (*network.parameters(), *network.buffers()) if each.device.type == "cuda"}
+    with train_mode(network), torch.no_grad(), torch.random.fork_rng(devices=list(used)):
         torch.manual_seed(0)
-        yield network
-        for buffer, before in kept:
-            buffer.copy_(before)
+        try:
+            yield network
+        finally:
+            for buffer, before in kept:
+                buffer.copy_(before)
 
 
 def _spread(cases: Sequence[Mapping[str, Any]], most: int) -> list[Mapping[str, Any]]:
     """As many of them as wanted, evenly spaced."""
     n = min(most, len(cases))
     return [cases[place * len(cases) // n] for place in range(n)]
-
-
-def _as_trained_on(case: Mapping[str, Any]) -> dict[str, Any]:
-    """A held-out case under the keys of one to be trained on."""
-    item = {key: value for key, value in case.items() if key != "reference"}
-    return item | ({"label": case["reference"]} if "reference" in case else {})

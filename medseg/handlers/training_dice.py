@@ -19,8 +19,8 @@ EVERY, LEAST = 10, 4  # to find the labels of a batch costs a twentieth of a ste
 class TrainingDice:
     """The mean Dice of an epoch's own batches, as ``patch_dice`` among the trainer's metrics.
 
-    The voxels of every tenth batch, or of four an epoch where it is shorter, are pooled. `HeldOutPatches` gives the
-    same of cases that are not trained on.
+    The voxels of every tenth batch are pooled; in epochs below 40 of more, so that there are four or more of them.
+    `HeldOutPatches` gives the same of cases that are not trained on.
 
     Args:
         labels: of the network's channels; a network of one channel has one label, where its logit is above 0.
@@ -50,6 +50,6 @@ class TrainingDice:
         return {"both": self.dice.both.tolist(), "sizes": self.dice.sizes.tolist()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from these; of several processes the first alone, as they are its own."""
+        """Go on from these. They are the first process's; what the others had counted of that epoch is lost."""
         if self.rank == 0:
             self.dice.both, self.dice.sizes = (np.array(state[name], np.int64) for name in ("both", "sizes"))

@@ -12,10 +12,12 @@ from torch import nn
 from medseg.classical.body import find_body
 from medseg.classical.component_labels import smooth
 from medseg.classical.em import fit, posteriors
+from medseg.classical.histograms import find_bins
 from medseg.errors import Fault, UsageError
 from medseg.settings import number, switch, whole_number
 from medseg.volumes.slabs import slabs
 
+N_BINS = 4096  # of intensities that are no whole numbers
 LEAST = 1e-6  # a probability below counts as this one: a logarithm of 0 is no number
 
 
@@ -76,10 +78,11 @@ class GaussianMixture(nn.Module):
         if inside is not None and not inside.any():  # of one intensity: there is nothing to tell apart
             inside = None
         axis = image.ndim - 1 if self.slice_wise else None
-        mixtures = fit(image, len(self.labels), axis=axis, inside=inside)
+        mixtures = fit(image, len(self.labels), axis=axis, inside=inside, n_bins=N_BINS)
         parts = [slice(None)] if self.smoothing else slabs(image.shape)  # neighbours are looked at across all of it
+        bins = find_bins(image[None], None, N_BINS)
         for part in parts:
-            found = posteriors(image[part], mixtures, axis=axis)
+            found = posteriors(image[part], mixtures, axis=axis, bins=bins)
             if self.smoothing:
                 winner = smooth(found, self.smoothing, axis, inside)
                 found = np.arange(len(found)).reshape(-1, *[1] * image.ndim) == winner

@@ -38,7 +38,7 @@ Line = list[tuple[float, float]]
 CRITICS = ("loss_critic", "loss_discriminator")  # what they lose is not what the generator gains: axes of their own
 TOTALS = {"loss": "total", "learning_rate": "network"}
 HELD_OUT = "val_patch_loss"
-PATCHES = {"patch_dice": "training patches", "val_patch_dice": "held-out patches"}
+PATCHES = {"patch_dice": ("training patches", "-"), "val_patch_dice": ("held-out patches", "--")}
 ERRORS = {"val_mae": "network", "val_mae_constant": "each image's median"}
 EACH, MEAN = "each iteration", "mean of an epoch"
 LOG_SCALE_FROM = 100.0  # what is positive and spans more than this factor is drawn on a logarithmic axis
@@ -160,13 +160,14 @@ def _thinned(across: npt.NDArray[np.float64], up: npt.NDArray[np.float64]) -> Li
 def _draw_dice(log: Sequence[Row], labels: Sequence[str], lines: Mapping[str, Line]) -> bytes | None:
     """Dice over epochs, a line a label and the mean, its best epoch marked; None without validation."""
     means = _column(log, "val_mean_dice")
-    patches = {said: line for column, said in PATCHES.items() if (line := _column(log, column))}
+    patches = {column: line for column in PATCHES if (line := _column(log, column))}
     if not lines and not means:
         return None
     figure = new_figure(3.2 + legend_inches(len(lines) + 2 + len(patches)))
     axes = titled(figure.add_subplot(), "Dice" if patches else "Validation Dice")
     _draw_labels(axes, labels, lines)
-    for dashes, (said, line) in zip(("-", "--"), patches.items(), strict=False):
+    for column, line in patches.items():
+        said, dashes = PATCHES[column]
         axes.plot(*zip(*line, strict=True), color=MUTED, linestyle=dashes, label=said, **marks(line))
     if means:
         axes.plot(*zip(*means, strict=True), color=INK, label="mean", linewidth=2)

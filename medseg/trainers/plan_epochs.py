@@ -40,7 +40,7 @@ def plan_epochs(
     val_dataset: Sequence[Mapping[str, torch.Tensor]] = (),
     validations: int = 0,
     resume_dir: str | Path | None = None,
-    held_out_patches: int = 0,
+    held_out_patches: int | None = 0,
 ) -> int:
     """How many epochs to train.
 
@@ -61,11 +61,12 @@ def plan_epochs(
     record = None if resume_dir is None else Path(resume_dir) / "record.json"
     if record is not None and record.is_file():
         return _agreed(whole_number("epochs", files.read_json(record).get("epochs")))
+    patches = whole_number("held_out_patches", held_out_patches or 0, 0)
     copied = copy.deepcopy(network)
     step = _seconds_a_step(copied.train(), inferer, loss, dataloader, device, 60 * minutes)
     validation = len(val_dataset) * _seconds_a_case(copied.eval(), val_inferer, val_dataset, device)
     if len(val_dataset) and dataloader.batch_size:
-        validation += math.ceil(held_out_patches / dataloader.batch_size) * FORWARD_SHARE * step
+        validation += math.ceil(patches / dataloader.batch_size) * FORWARD_SHARE * step
     planned = _agreed(_epochs_within(SHARE * 60 * minutes, step * len(dataloader), validation, validations))
     message = "%.3g minutes at %.3f s a step and %.1f s a validation: %d epochs of %d steps"
     logger.info(message, minutes, step, validation, planned, len(dataloader))

@@ -211,16 +211,13 @@ def _refuse_model(path: Path, picture: Image.Image, tags: Mapping[int, Any], pac
 
 def _refuse_backward_palette(path: Path, picture: Image.Image) -> None:
     """Refuse a mask of two greys whose index 0 is the brighter: whether white or index 0 is background is not said."""
-    (first, second), highest = np.array(picture.getpalette("RGB"))[:6].reshape(2, 3), picture.getchannel(0).getextrema()
-    is_grey = all(len(set(colour.tolist())) == 1 for colour in (first, second))
-    if is_grey and highest[1] == 1 and first[0] > second[0]:
-        fix = (
-            "if white is the structure, save it as grey values (Pillow: convert('L')); if black is, change the palette"
-        )
-        found = f"0 is {tuple(first.tolist())}, 1 is {tuple(second.tolist())}"
-        raise DataError(
-            Fault("E205", "the palette runs backwards", fix, "index 0, the background, is black", found, path)
-        )
+    colours = [*(picture.getpalette("RGB") or []), 0, 0, 0, 0, 0, 0]  # a palette may hold one colour, of an empty mask
+    first, second, highest = colours[:3], colours[3:6], int(np.asarray(picture.getchannel(0)).max())
+    is_grey = len(set(first)) == len(set(second)) == 1
+    if is_grey and highest <= 1 and first > second:
+        fix = "if white is the structure, save it as grey values (Pillow: convert('L')); if black is, swap the colours"
+        expected, found = "black is index 0, the background", f"0 is {first}, 1 is {second}"
+        raise DataError(Fault("E205", "the palette runs backwards", fix, expected, found, path))
 
 
 def _too_large(path: Path, found: str) -> Fault:

@@ -6,7 +6,8 @@ import torch
 from sklearn.mixture import GaussianMixture as Sklearn
 
 from medseg.errors import UsageError
-from medseg.networks import GaussianMixture
+from medseg.networks import GaussianMixture, gaussian_mixture
+from medseg.volumes.slabs import slabs
 
 RNG = np.random.default_rng(0)
 TRUTH = RNG.choice(3, (20, 18, 16), p=(0.5, 0.3, 0.2))
@@ -39,6 +40,16 @@ def test_slices_have_mixtures_of_their_own_and_batches_images_of_their_own():
     network = GaussianMixture(1, 3, [0, 1, 2], body=False)
     both = network(torch.from_numpy(np.stack([IMAGE, shifted])[:, None]))
     assert torch.equal(both[1], network(torch.from_numpy(shifted)[None, None])[0])
+
+
+@pytest.mark.parametrize("slice_wise", [False, True])
+def test_long_volumes_are_labelled_slab_by_slab_from_one_table(monkeypatch, slice_wise):
+    """Intensities that are no whole numbers are binned between the extremes of all of them, not of each slab."""
+    image = IMAGE / 7 + np.linspace(0, 9, len(IMAGE), dtype=np.float32)[:, None, None]
+    network = GaussianMixture(1, 3, [0, 1, 2], slice_wise=slice_wise, body=False)
+    whole = network(torch.from_numpy(image)[None, None])
+    monkeypatch.setattr(gaussian_mixture, "slabs", lambda shape: slabs(shape, 3 * shape[1] * shape[2]))
+    assert torch.equal(network(torch.from_numpy(image)[None, None]), whole)
 
 
 def test_outside_the_body_is_background():

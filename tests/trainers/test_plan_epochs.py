@@ -113,6 +113,13 @@ def test_patches_of_held_out_cases_are_planned_for(monkeypatch):
         assert found == planned
 
 
+def test_patches_that_are_no_number_are_refused():
+    for patches in ("8", -8, 1.5):
+        with pytest.raises(UsageError, match=r"E903.*held_out_patches"):
+            plan_epochs(7, 1, network(), SimpleInferer(), LOSS, DataLoader(batches(4)), torch.device("cpu"),
+                        held_out_patches=patches)  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("epochs", "validations", "interval"), [(16, 4, 4), (50, 4, 25), (13, 4, 13), (3, 6, 1), (5, 1, 5)]
 )

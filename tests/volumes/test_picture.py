@@ -112,6 +112,18 @@ def test_a_palette_of_white_before_black_is_refused_for_labels(tmp_path, name):
     assert np.array_equal(read_volume(tmp_path / "red.png", label=True).array, xy(grey(high=2)))
 
 
+@pytest.mark.parametrize("name", ["a.png", "a.gif", "a.tif"])
+def test_a_palette_of_one_colour(tmp_path, name):
+    """Of an empty mask it is black; a mask that is white throughout may be all structure or all background."""
+    for value in (0, 255):
+        Image.fromarray(np.full((HEIGHT, WIDTH), value, np.uint8)).convert("RGB").quantize(2).save(tmp_path / name)
+        if value:
+            with pytest.raises(DataError, match=r"E205.*palette runs backwards"):
+                read_volume(tmp_path / name, label=True)
+        else:
+            assert not read_volume(tmp_path / name, label=True).array.any()
+
+
 def test_a_transparent_palette_makes_no_noise(tmp_path, recwarn):
     picture = Image.fromarray(grey(high=3), "P")
     picture.putpalette([10, 20, 30, 200, 0, 0, 0, 0, 250])

@@ -121,7 +121,7 @@ def budget_subset(file: StudyFile, name: str) -> str:
     Raises:
         UsageError: E901, there is none of this name.
     """
-    return str(_budget(file, name).get("subset", VALIDATE))
+    return _budget(file, name).get("subset") or VALIDATE
 
 
 def _budget(file: StudyFile, name: str) -> Mapping[str, Any]:

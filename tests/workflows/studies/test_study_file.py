@@ -66,6 +66,7 @@ def test_a_budget_may_say_itself_what_is_equal(bundle):
 def test_a_budget_may_say_which_cases_are_scored(bundle):
     file = bundle(GOOD.replace("hours: {minutes: 7.5}", "hours: {minutes: 7.5}\n  paper: {equal: own, subset: test}"))
     assert [budget_subset(file, name) for name in ("hours", "paper")] == ["validate", "test"]
+    assert budget_subset(bundle(GOOD.replace("7.5}", "7.5, subset: null}")), "hours") == "validate"
     assert chosen_budget(file, "paper") == {}
 
 
