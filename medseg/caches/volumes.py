@@ -12,10 +12,14 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.distributed as dist
 from monai.data import MetaTensor
+from torch.utils.data import DataLoader, Dataset
+from tqdm import tqdm
 
 from medseg import files
 from medseg.caches.keyed import KeyedDataset
+from medseg.caches.one_thread import one_thread
 
 logger = logging.getLogger(__name__)
 
@@ -56,6 +60,23 @@ class CachedDataset(KeyedDataset):
         super().set_data(data)
         self._forget()
 
+    def fill(self, workers: int = 0) -> None:
+        """Compute the entries that the cache folder lacks, now, with a progress bar; several processes share them.
+
+        Args:
+            workers: so many processes compute them; 0 for this one.
+
+        Raises:
+            DataError: what the transforms refuse.
+        """
+        several = dist.is_available() and dist.is_initialized()
+        own = self.data[dist.get_rank() :: dist.get_world_size()] if several else self.data
+        missing = [item for item in own if not (self.cache_dir / f"{self._key(item)}.pt").is_file()]
+        if missing:
+            loader = DataLoader(_Entries(self, missing), batch_size=None, num_workers=min(workers, len(missing)))
+            for _ in tqdm(loader, "preprocessing", unit="case", disable=None, dynamic_ncols=True):
+                pass
+
     def _forget(self) -> None:
         self._kept: dict[Path, dict[str, Any]] = {}
         self._room = int(self.keep_mb * 1e6)
@@ -89,6 +110,21 @@ class CachedDataset(KeyedDataset):
             logger.warning("the cache entry %s is damaged; it is computed again", path)
             return None
         return torch.load(io.BytesIO(body), weights_only=True)
+
+
+class _Entries(Dataset):
+    """What is computed for each item, for its being written alone."""
+
+    def __init__(self, cached: CachedDataset, items: Sequence) -> None:
+        self.cached, self.items = cached, items
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, place: int) -> int:
+        with one_thread():
+            self.cached._cachecheck(self.items[place])
+        return place
 
 
 def _stored(tensor: torch.Tensor) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from monai.inferers import Inferer
 from torch.utils.data import DataLoader
 
 from medseg import files
+from medseg.caches import CachedDataset
 from medseg.settings import number, whole_number
 
 logger = logging.getLogger(__name__)
@@ -46,8 +47,9 @@ def plan_epochs(
 
     Args:
         epochs: the answer where `minutes` is None.
-        minutes: a time budget for training and validation. A few steps (loading, forward, backward, optimiser) are
-            timed on a copy of the network, and so is the prediction of some validation cases.
+        minutes: a time budget for training and validation. What a `CachedDataset` lacks is computed first, for that is
+            no part of it. Then a few steps (loading, forward, backward, optimiser) are timed on a copy of the network,
+            and so is the prediction of some validation cases.
         val_inferer, val_dataset, validations: how a case is predicted, the cases, and how often they will be.
         resume_dir: a run folder; a budget is then what its ``record.json`` says it became, where there is one.
         held_out_patches: how many each validation predicts besides (`medseg.handlers.HeldOutPatches`).
@@ -62,6 +64,9 @@ def plan_epochs(
     if record is not None and record.is_file():
         return _agreed(whole_number("epochs", files.read_json(record).get("epochs")))
     patches = whole_number("held_out_patches", held_out_patches or 0, 0)
+    for dataset in (dataloader.dataset, val_dataset):
+        if isinstance(dataset, CachedDataset):
+            dataset.fill(dataloader.num_workers)
     copied = copy.deepcopy(network)
     step = _seconds_a_step(copied.train(), inferer, loss, dataloader, device, 60 * minutes)
     validation = len(val_dataset) * _seconds_a_case(copied.eval(), val_inferer, val_dataset, device)

@@ -1,7 +1,9 @@
 import logging
 import os
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ from torch.utils.data import DataLoader
 
 import medseg.caches.volumes as module
 from medseg.caches import CachedDataset
-from medseg.errors import MedsegError
+from medseg.errors import MedsegError, find
 from medseg.trainers import EpochSampler
 from medseg.transforms import RandAffinePatchd, ReadImaged, ReadLabeld
 
@@ -54,6 +56,39 @@ def test_a_second_data_set_computes_nothing(items, tmp_path, same):
     assert again[0]["label"].dtype == torch.uint8
     assert again[0]["image"].meta["filename_or_obj"] == items[0]["image"]
     assert again[0]["image"].meta["spatial_shape"] == list(SHAPE)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_it_is_filled_ahead(items, tmp_path, workers):
+    data = dataset(items, tmp_path)
+    data[1]
+    data.fill(workers)
+    assert len(entries(tmp_path)) == 3 and (["c1", "c0", "c2"] if workers == 0 else ["c1"]) == COMPUTED
+    written = [path.read_bytes() for path in entries(tmp_path)]
+    COMPUTED.clear()
+    list(data)
+    data.fill(workers)
+    assert COMPUTED == []
+    shutil.rmtree(tmp_path / "cache")
+    list(dataset(items, tmp_path))
+    assert [path.read_bytes() for path in entries(tmp_path)] == written
+
+
+def test_of_several_processes_each_fills_its_share(items, tmp_path, monkeypatch):
+    monkeypatch.setattr(module.dist, "is_initialized", lambda: True)
+    monkeypatch.setattr(module.dist, "get_world_size", lambda: 2)
+    for rank, expected in ((1, ["c1"]), (0, ["c0", "c2"])):
+        monkeypatch.setattr(module.dist, "get_rank", lambda rank=rank: rank)
+        dataset(items, tmp_path).fill()
+        assert expected == COMPUTED
+
+
+def test_what_cannot_be_read_is_found_when_it_is_filled(items, tmp_path):
+    Path(items[2]["image"]).write_bytes(b"no image")
+    for workers in (0, 1):
+        with pytest.raises(RuntimeError) as caught:  # MONAI's, from a transform
+            dataset(items, tmp_path).fill(workers)
+        assert find(caught.value).faults[0].code == "E104"
 
 
 def test_what_does_not_change_the_result_keeps_the_entry(items, tmp_path):

@@ -5,8 +5,10 @@ import pytest
 import torch
 from engines import batches, network
 from monai.inferers import SimpleInferer
+from monai.transforms import Compose, Lambda
 from torch.utils.data import DataLoader
 
+from medseg.caches import CachedDataset
 from medseg.errors import UsageError
 from medseg.trainers import plan_epochs, validation_interval
 
@@ -111,6 +113,28 @@ def test_patches_of_held_out_cases_are_planned_for(monkeypatch):
         found = plan_epochs(7, seconds / 60, network(), SimpleInferer(), LOSS, loader, torch.device("cpu"),
                             SimpleInferer(), held_out, validations=1, held_out_patches=5)  # fmt: skip
         assert found == planned
+
+
+PREPARED = []
+
+
+def prepare(item):
+    """A transform that takes a while."""
+    time.sleep(0.25)
+    PREPARED.append(item["case"])
+    return item
+
+
+def test_preprocessing_is_no_part_of_a_budget(tmp_path):
+    """Eight cases that take a quarter of a second each to be prepared, and next to nothing afterwards."""
+    PREPARED.clear()
+    items = [batch | {"case": f"c{number}"} for number, batch in enumerate(batches(8))]
+    data = CachedDataset(items, Compose([Lambda(prepare)]), tmp_path)
+    held_out = CachedDataset([items[0] | {"case": "held_out"}], Compose([Lambda(prepare)]), tmp_path)
+    planned = plan_epochs(7, 0.05, network(), SimpleInferer(), LOSS, DataLoader(data, batch_size=1),
+                          torch.device("cpu"), SimpleInferer(), held_out, validations=1)  # fmt: skip
+    assert [*(f"c{number}" for number in range(8)), "held_out"] == PREPARED
+    assert planned > 10  # with what was prepared in a step a second epoch would not fit into the 3 s
 
 
 def test_patches_that_are_no_number_are_refused():
