@@ -19,7 +19,7 @@ class OneThreadDataset(Dataset):
 
     def __getitem__(self, index: Any) -> Any:
         """The transformed item."""
-        with one_thread():
+        with one_thread(), without_onednn():
             return super().__getitem__(index)
 
 
@@ -32,3 +32,14 @@ def one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(threads)
+
+
+@contextmanager
+def without_onednn() -> Iterator[None]:
+    """Convolutions by PyTorch's own code.
+
+    oneDNN keeps what it prepares for each size of an image, over a hundred megabytes where a whole volume is smoothed
+    before it is made smaller, and volumes hardly ever have one size twice: memory grew with each of them.
+    """
+    with torch.backends.mkldnn.flags(enabled=False):
+        yield

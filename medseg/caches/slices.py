@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from medseg import settings
 from medseg.caches.keyed import KeyedDataset, epoch_and_place
-from medseg.caches.one_thread import one_thread
+from medseg.caches.one_thread import one_thread, without_onednn
 from medseg.caches.slice_file import AXES, LABEL, SliceFile, open_slices, write_slices
 from medseg.errors import DataError, Fault
 
@@ -117,7 +117,8 @@ class CachedSlices(KeyedDataset):
         found = open_slices(path)
         if found is not None:
             return found
-        computed = self._pre_transform(dict(item))
+        with without_onednn():
+            computed = self._pre_transform(dict(item))
         tensors = {key: value for key, value in computed.items() if isinstance(value, torch.Tensor)}
         return write_slices(path, tensors, self.axis, str(item.get("case", "")))
 

@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from medseg import files
 from medseg.caches.keyed import KeyedDataset
-from medseg.caches.one_thread import one_thread
+from medseg.caches.one_thread import one_thread, without_onednn
 
 logger = logging.getLogger(__name__)
 
@@ -85,7 +85,8 @@ class CachedDataset(KeyedDataset):
         path = self.cache_dir / f"{self._key(item_transformed)}.pt"
         entry = self._kept.get(path) or self._read(path)
         if entry is None:
-            computed = self._pre_transform(dict(item_transformed))
+            with without_onednn():
+                computed = self._pre_transform(dict(item_transformed))
             entry = {key: _stored(value) for key, value in computed.items() if isinstance(value, torch.Tensor)}
             stream = io.BytesIO()
             torch.save(entry, stream)

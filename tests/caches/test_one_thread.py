@@ -1,7 +1,9 @@
 import pytest
 import torch
+from monai.transforms import Compose, MapTransform
 
-from medseg.caches import OneThreadDataset
+from medseg.caches import CachedDataset, CachedSlices, OneThreadDataset
+from medseg.transforms import ReadImaged
 
 pytestmark = pytest.mark.usefixtures("two_threads")
 
@@ -21,3 +23,24 @@ def test_the_threads_come_back_after_an_error():
     with pytest.raises(RuntimeError):
         OneThreadDataset([0], lambda item: 1 / item)[0]
     assert torch.get_num_threads() == 2
+
+
+SEEN = []
+
+
+class Noting(MapTransform):
+    """Notes whether oneDNN may be used, and changes nothing."""
+
+    def __call__(self, data):
+        SEEN.append(torch.backends.mkldnn.enabled)
+        return dict(data)
+
+
+@pytest.mark.parametrize("kind", [OneThreadDataset, CachedDataset, CachedSlices])
+def test_volumes_are_prepared_without_onednn(items, tmp_path, kind):
+    """What it keeps for each size of a volume that is smoothed is never freed: 100 MB and more a case were seen."""
+    SEEN.clear()
+    folder = [] if kind is OneThreadDataset else [tmp_path / "cache"]
+    data = kind(items, Compose([ReadImaged("image"), Noting("image")]), *folder)
+    data[0]
+    assert SEEN and not any(SEEN) and torch.backends.mkldnn.enabled
