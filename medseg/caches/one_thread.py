@@ -41,5 +41,9 @@ def without_onednn() -> Iterator[None]:
     oneDNN keeps what it prepares for each size of an image, over a hundred megabytes where a whole volume is smoothed
     before it is made smaller, and volumes hardly ever have one size twice: memory grew with each of them.
     """
-    with torch.backends.mkldnn.flags(enabled=False):
+    before = torch.backends.mkldnn.enabled
+    torch.backends.mkldnn.enabled = False  # its context manager `flags` warns of GPUs on every computer
+    try:
         yield
+    finally:
+        torch.backends.mkldnn.enabled = before

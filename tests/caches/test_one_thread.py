@@ -37,6 +37,7 @@ class Noting(MapTransform):
 
 
 @pytest.mark.parametrize("kind", [OneThreadDataset, CachedDataset, CachedSlices])
+@pytest.mark.filterwarnings("error:TF32")
 def test_volumes_are_prepared_without_onednn(items, tmp_path, kind):
     """What it keeps for each size of a volume that is smoothed is never freed: 100 MB and more a case were seen."""
     SEEN.clear()
