@@ -183,6 +183,7 @@ class RunFolder:
         row = {"epoch": engine.state.epoch, "iteration": engine.state.iteration,
                "loss": math.fsum(self.losses) / len(self.losses), "learning_rate": rates[0],
                "seconds": round(time.monotonic() - self.begun, 3)}  # fmt: skip
+        # sorted: a run that went on has them in another order, and would have another checkpoint
         trained = {name: float(value) for name, value in sorted(engine.state.metrics.items())}
         self.rows.append(row | trained | self.validated)
         iteration_log.add_epoch(self.folder, engine.state.epoch, engine.state.iteration, self.losses, self.rates)
