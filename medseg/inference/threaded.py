@@ -12,6 +12,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
 
 from medseg.inference.autocast import lowered
+from medseg.inference.channels_last import OneSample, channels_last, gains
 
 Tensors = Sequence[torch.Tensor | None]
 
@@ -20,15 +21,17 @@ class ThreadedInferer(Inferer):
     """On a CPU, share a batch out to threads, forward and backward, and give each its share of the cores.
 
     PyTorch runs one operation after another and splits each over the cores, which wait for each other several hundred
-    times a step. Two threads with a sample each hardly wait (`tools/bench/train_step.py`). The same machine, threads
-    and batch give the same bits each time. Stands inside `AutocastInferer`.
+    times a step. Two threads with a sample each hardly wait (`tools/bench/train_step.py`). MONAI's ``DynUNet`` and
+    ``UNet`` with instance normalisation run sample by sample and channels last, which is quicker again. The same
+    machine, threads and batch give the same bits each time. Stands inside `AutocastInferer`.
 
-    A batch is left whole on a GPU, with one thread or sample, below ``DistributedDataParallel``, in float32 (PyTorch's
-    3D convolution is slow there for one sample on one thread), and where samples are not independent of each other or
-    of the order of random draws: batch normalisation and dropout while they train.
+    A batch is left whole on a GPU, with one thread or sample (but for those two networks), below
+    ``DistributedDataParallel``, in float32 (PyTorch's 3D convolution is slow there for one sample on one thread), and
+    where samples are not independent of each other or of the order of random draws: batch normalisation and dropout
+    while they train.
 
     Args:
-        inferer: what is applied to each share (B / threads, C, …); None applies the network.
+        inferer: what is applied to each share (B / threads or 1, C, …); None applies the network.
 
     Raises:
         TypeError: the network gives something else than one tensor (B, …).
@@ -36,30 +39,39 @@ class ThreadedInferer(Inferer):
 
     def __init__(self, inferer: Inferer | None = None) -> None:
         self.inferer = SimpleInferer() if inferer is None else inferer
-        self.pool: ThreadPoolExecutor | None = None
+        self.pools: dict[int, ThreadPoolExecutor] = {}  # by the number of their threads
 
     def __call__(self, inputs: torch.Tensor, network: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """What the other inferer gives for `inputs` (B, C, …)."""
         threads = min(len(inputs), torch.get_num_threads())
-        if inputs.device.type != "cpu" or not torch.is_autocast_enabled("cpu") or threads < 2 or not _splits(network):
+        if inputs.device.type != "cpu" or not torch.is_autocast_enabled("cpu") or not _splits(network):
             return self.inferer(inputs, network, *args, **kwargs)
-        if self.pool is None:
-            share = max(1, torch.get_num_threads() // threads)
-            self.pool = ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(share,))
+        one_by_one = gains(network)
+        if threads < 2 and not one_by_one:
+            return self.inferer(inputs, network, *args, **kwargs)
+        shares = len(inputs) if one_by_one else threads
+        if threads not in self.pools:
+            cores = max(1, torch.get_num_threads() // threads)
+            self.pools[threads] = ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(cores,))
+        pool = self.pools[threads]
         parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
         with_gradients, precision = torch.is_grad_enabled(), torch.get_autocast_dtype("cpu")
 
         def apply(part: torch.Tensor) -> torch.Tensor:
             # a thread has states of its own
             with torch.set_grad_enabled(with_gradients), lowered("cpu", precision):
-                output = self.inferer(part, network, *args, **kwargs)
+                if one_by_one:
+                    with OneSample():
+                        output = self.inferer(channels_last(part), network, *args, **kwargs)
+                else:
+                    output = self.inferer(part, network, *args, **kwargs)
             if not isinstance(output, torch.Tensor):
                 raise TypeError(f"ThreadedInferer takes networks that give one tensor, found {type(output).__name__}")
             return output
 
         if with_gradients:
-            return _Shared.apply(apply, self.pool, threads, inputs, *parameters)
-        return torch.cat(list(self.pool.map(apply, inputs.tensor_split(threads))))
+            return _Shared.apply(apply, pool, shares, inputs, *parameters)
+        return torch.cat(list(pool.map(apply, inputs.tensor_split(shares))))
 
 
 def _splits(network: Callable[..., Any]) -> TypeGuard[torch.nn.Module]:
@@ -82,11 +94,11 @@ class _Shared(torch.autograd.Function):
         ctx: Any,
         apply: Callable[[torch.Tensor], torch.Tensor],
         pool: ThreadPoolExecutor,
-        threads: int,
+        shares: int,
         inputs: torch.Tensor,
         *parameters: torch.Tensor,
     ) -> torch.Tensor:
-        parts = [part.detach().requires_grad_(inputs.requires_grad) for part in inputs.tensor_split(threads)]
+        parts = [part.detach().requires_grad_(inputs.requires_grad) for part in inputs.tensor_split(shares)]
         with torch.enable_grad():
             outputs = list(pool.map(apply, parts))
         ctx.pool, ctx.parts, ctx.outputs, ctx.parameters = pool, parts, outputs, parameters
@@ -103,17 +115,17 @@ class _Shared(torch.autograd.Function):
             leaves = [*(ctx.parts[index : index + 1] if wanted else []), *ctx.parameters]
             return torch.autograd.grad(ctx.outputs[index], leaves, shares[index], allow_unused=True)
 
-        gradients = list(ctx.pool.map(back, range(len(ctx.parts))))
+        of_inputs: list[torch.Tensor | None] = []
+        of_parameters: list[torch.Tensor | None] = [None] * len(ctx.parameters)
+        for found in ctx.pool.map(back, range(len(ctx.parts))):  # in the order of the samples: the same bits each time
+            of_inputs += found[: bool(wanted)]
+            of_parameters = list(map(_sum, of_parameters, found[bool(wanted) :]))
         ctx.outputs = ctx.parts = None
-        of_inputs = torch.cat([found[0] for found in gradients]) if wanted else None
-        of_parameters = [_sum(column) for column in zip(*(found[bool(wanted) :] for found in gradients), strict=True)]
-        return None, None, None, of_inputs, *of_parameters
+        return None, None, None, torch.cat(of_inputs) if wanted else None, *of_parameters
 
 
-def _sum(gradients: Tensors) -> torch.Tensor | None:
-    """The sum in the order of the samples, so that it has the same bits each time."""
-    total: torch.Tensor | None = None
-    for gradient in gradients:
-        if gradient is not None:
-            total = gradient if total is None else total + gradient
-    return total
+def _sum(one: torch.Tensor | None, other: torch.Tensor | None) -> torch.Tensor | None:
+    """The sum of two gradients; None is that of what has no part in the output."""
+    if one is None or other is None:
+        return other if one is None else one
+    return one + other
