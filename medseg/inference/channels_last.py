@@ -19,14 +19,16 @@ def gains(network: object) -> bool:
 
 
 def channels_last(sample: torch.Tensor) -> torch.Tensor:
-    """The same sample (1, C, X, Y[, Z]) with the channels of a voxel side by side.
+    """The same sample (1, C, X, Y[, Z]) with the channels of a voxel side by side; signals (1, C, X) as they are.
 
     Strides say so for one channel too, for which PyTorch takes either layout for the other.
     """
+    if sample.ndim not in FORMATS:
+        return sample
     sample = sample.contiguous(memory_format=FORMATS[sample.ndim])
-    return (
-        sample.as_strided(sample.shape, (sample.stride(0), 1, *sample.stride()[2:])) if len(sample[0]) == 1 else sample
-    )
+    if sample.shape[1] > 1:
+        return sample
+    return sample.as_strided(sample.shape, (sample.stride(0), 1, *sample.stride()[2:]))
 
 
 class OneSample(TorchFunctionMode):

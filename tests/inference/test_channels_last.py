@@ -38,6 +38,11 @@ def test_one_channel_is_laid_out_too(axes, channels):
     assert laid.stride(1) == 1 and laid.stride(-1) == channels
 
 
+def test_signals_have_one_layout():
+    network, inputs = UNet(1, 1, 2, (4, 8), (2,), norm=("instance", {})), torch.rand(2, 1, 16)
+    assert torch.allclose(INFERER(inputs, network), network(inputs), atol=0.05)
+
+
 def test_which_networks_gain():
     assert gains(dynunet(3)) and gains(UNet(3, 1, 2, (4, 8), (2,)))
     assert not gains(dynunet(3, norm_name=("group", {"num_groups": 2})))
