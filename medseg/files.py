@@ -9,6 +9,7 @@ import io
 import json
 import math
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -48,6 +49,22 @@ def atomic(path: str | Path) -> Iterator[Path]:
         if temporary is not None:
             with suppress(FileNotFoundError):
                 os.unlink(temporary)
+
+
+def write_in_turn(path: str | Path, previous: str | Path, content: bytes) -> Path:
+    """Write `content` atomically; what `path` held until then is `previous`, whole, and gives way to nothing less."""
+    path, previous = Path(path), Path(previous)
+    with atomic(path) as temporary:
+        temporary.write_bytes(content)
+        _sync(temporary)  # on the disk before the one that was there before gives way
+        if path.exists():
+            with atomic(previous) as link:
+                link.unlink()
+                try:
+                    os.link(path, link)
+                except OSError:  # a file system without hard links
+                    shutil.copyfile(path, link)
+    return path
 
 
 def write_bytes(path: str | Path, content: bytes) -> Path:

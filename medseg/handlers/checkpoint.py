@@ -8,7 +8,6 @@ import os
 import signal
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -82,11 +81,13 @@ class Checkpoint:
     def _start(self, engine: Engine) -> None:
         if engine.state.epoch or not self.resume:  # a federated client goes on with the same engine
             return
-        state = _from_first(self._newest() if engine.state.rank == 0 else None)
+        state, best = _from_first((self._newest(), self._best()) if engine.state.rank == 0 else None)
         if state is None:
             logger.info("no checkpoint in %s: training starts from the beginning", self.folder)
-        else:
-            self._restore(engine, state)
+            return
+        self._restore(engine, state)
+        if best is not None and best["best_metric"] > self.best:  # of an epoch that will be trained again
+            self.best, self.best_also = best["best_metric"], self.best_also | best["best_also"]
 
     def _within_epoch(self, engine: Engine) -> None:
         done = engine.state.iteration
@@ -110,15 +111,8 @@ class Checkpoint:
         if engine.state.rank > 0:
             return
         self.begun = time.monotonic()
-        last, previous = self.folder / "last.pt", self.folder / "last.prev.pt"
         content = pack_checkpoint(self._state(engine))
-        if last.exists():
-            link = self.folder / ".last.prev.pt.tmp"
-            with suppress(FileNotFoundError):
-                link.unlink()
-            os.link(last, link)
-            os.replace(link, previous)
-        files.write_bytes(last, content)
+        files.write_in_turn(self.folder / "last.pt", self.folder / "last.prev.pt", content)
         self.cost = time.monotonic() - self.begun
 
     def _compare(self, evaluator: Engine, trainer: Engine) -> None:
@@ -152,12 +146,25 @@ class Checkpoint:
                 logger.warning("%s", error)
                 damaged += error.faults
                 continue
-            if damaged:
+            if damaged:  # the next write would put the damaged one in the place of this one
+                os.replace(self.folder / "last.pt", self.folder / "last.damaged.pt")
                 logger.warning("training goes on from %s, iteration %d", path, state["iteration"])
             return state
         if damaged:
             raise CheckpointError(*damaged)
         return None
+
+    def _best(self) -> dict[str, Any] | None:
+        """How good ``best.pt`` is; it may be newer than ``last.pt``."""
+        path = self.folder / "best.pt"
+        if not path.exists():
+            return None
+        try:
+            state = read_checkpoint(path)
+        except CheckpointError as error:
+            logger.warning("%s", error)
+            return None
+        return {"best_metric": state["best_metric"], "best_also": state.get("best_also", {})}
 
     def _restore(self, engine: Engine, state: dict[str, Any]) -> None:
         steps = state.get("steps_an_epoch")

@@ -84,6 +84,8 @@ class RunFolder:
         self.rates: list[float] = []
         self.validated: dict[str, float] = {}
         self.begun = 0.0
+        self.earlier = 0.0  # seconds of the run before this process took it over
+        self.opened = self.ended = False
 
     def attach(self, engine: Engine) -> None:
         """Attach to a trainer of `medseg.trainers`, after its `ValidationHandler`."""
@@ -111,10 +113,15 @@ class RunFolder:
             self._claim()
         for folder in (self.folder, checkpoints):
             files.remove_leftovers(folder)
+        self.split = split
+
+    def _open(self) -> None:
+        """Write what is known of the run; not before all handlers have agreed to start or to go on."""
         text = yaml.safe_dump(_plain(self.config), sort_keys=False, allow_unicode=True)
         files.write_text(self.folder / "config.yaml", text)
-        files.write_json(self.folder / "split.json", {"seed": self.settings.get("split_seed")} | split)
+        files.write_json(self.folder / "split.json", {"seed": self.settings.get("split_seed")} | self.split)
         files.write_json(self.folder / "record.json", self.record)
+        self.opened = True
 
     def _refuse_wrong_root(self) -> None:
         if self.bundle_root is not None and not (Path(self.bundle_root) / "configs" / "train.yaml").is_file():
@@ -143,6 +150,7 @@ class RunFolder:
             if before.get(name) != self.record[name]:
                 message = "%s was %s and is %s: training goes on, but no longer bit for bit"
                 logger.warning(message, name, before.get(name), self.record[name])
+        self.ended = before.get("finished") is not None
         self.record |= {"started": before["started"], "resumed": [*before.get("resumed", []), _utc()]}
 
     def _refuse_another_split(self, split: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
@@ -167,6 +175,8 @@ class RunFolder:
             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
     def _begin_epoch(self, engine: Engine) -> None:
+        if not self.opened:
+            self._open()
         self.begun = time.monotonic()
 
     def _add_rate(self, engine: Engine) -> None:  # before schedulers take their step
@@ -196,12 +206,14 @@ class RunFolder:
 
     def state_dict(self) -> dict[str, Any]:
         """The rows of epochs so far, and the losses and rates of one that is not complete."""
-        return {"rows": [dict(row) for row in self.rows], "losses": list(self.losses), "rates": list(self.rates)}
+        return {"rows": [dict(row) for row in self.rows], "losses": list(self.losses), "rates": list(self.rates),
+                "seconds": self._seconds()}  # fmt: skip
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from these rows, losses and rates; newer rows are dropped."""
         self.rows, self.losses = [dict(row) for row in state["rows"]], list(state["losses"])
         self.rates = list(state.get("rates") or [math.nan] * len(self.losses))  # none in older checkpoints
+        self.earlier = state.get("seconds", 0.0)
         iteration_log.drop_newer(self.folder, self.rows[-1]["iteration"] if self.rows else 0)
         if self.rows:
             self._write_log()
@@ -209,8 +221,14 @@ class RunFolder:
             (self.folder / "log.csv").unlink(missing_ok=True)
 
     def _finish(self, engine: Engine) -> None:
-        self.record |= {"finished": _utc(), "wall_seconds": round(time.monotonic() - self.clock, 1)}
+        if self.ended and not self.opened:  # nothing was left to do
+            return
+        self.record |= {"finished": _utc(), "wall_seconds": round(self._seconds(), 1)}
         files.write_json(self.folder / "record.json", self.record)
+
+    def _seconds(self) -> float:
+        """That the run took so far, without what was lost between a checkpoint and the end of its process."""
+        return self.earlier + time.monotonic() - self.clock
 
     def _facts(self, engine: Engine, split: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, Any]:
         """What ``record.json`` says of a run that begins."""

@@ -8,6 +8,7 @@ from typing import Any, TypeGuard
 
 import torch
 from monai.inferers import Inferer, SimpleInferer
+from monai.networks.layers import DropPath
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
 
@@ -27,8 +28,8 @@ class ThreadedInferer(Inferer):
 
     A batch is left whole on a GPU, with one thread or sample (but for those two networks), below
     ``DistributedDataParallel``, in float32 (PyTorch's 3D convolution is slow there for one sample on one thread), and
-    where samples are not independent of each other or of the order of random draws: batch normalisation and dropout
-    while they train.
+    where samples are not independent of each other or of the order of random draws, or the network keeps something of
+    them: batch normalisation, dropout and deep supervision while they train.
 
     Args:
         inferer: what is applied to each share (B / threads or 1, C, …); None applies the network.
@@ -75,15 +76,21 @@ class ThreadedInferer(Inferer):
 
 
 def _splits(network: Callable[..., Any]) -> TypeGuard[torch.nn.Module]:
-    """Whether each sample's output hangs on that sample alone."""
+    """Whether each sample's output hangs on that sample alone, and leaves nothing behind in the network."""
     if not isinstance(network, torch.nn.Module) or isinstance(network, torch.nn.parallel.DistributedDataParallel):
         return False
     return not any(_mixes(part) for part in network.modules() if part.training)
 
 
 def _mixes(part: torch.nn.Module) -> bool:
-    """Whether a part that trains joins samples, or draws for one after the other; dropout of nothing draws nothing."""
-    return isinstance(part, _BatchNorm) or (isinstance(part, _DropoutNd) and part.p > 0)
+    """Whether a part that trains joins samples, keeps something of them, or draws for one after the other.
+
+    What drops nothing draws nothing. ``DynUNet`` with deep supervision keeps its heads' outputs as attributes.
+    """
+    keeps = isinstance(part, _BatchNorm) or any(buffer.is_floating_point() for buffer in part.buffers(recurse=False))
+    drops = getattr(part, "p" if isinstance(part, _DropoutNd) else "drop_prob", 0) > 0
+    draws = isinstance(part, torch.nn.RReLU) or (isinstance(part, (_DropoutNd, DropPath)) and drops)
+    return keeps or draws or getattr(part, "deep_supervision", False) is True
 
 
 class _Shared(torch.autograd.Function):

@@ -50,6 +50,17 @@ def train(folder, epochs=4, scores=None, stop_at=None, resume=False, net=None, s
     return trainer
 
 
+def full(real):
+    """`os.fsync` on a disk that has no space left for checkpoints."""
+
+    def fsync(handle):
+        if "checkpoints/" in os.readlink(f"/proc/self/fd/{handle}"):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(handle)
+
+    return fsync
+
+
 def outcome(folder, name="last"):
     return kept(folder / "checkpoints" / f"{name}.pt"), (folder / "iterations.csv").read_bytes()
 
@@ -106,6 +117,19 @@ def test_a_damaged_last_checkpoint_falls_back_with_a_warning(tmp_path, caplog):
     assert outcome(tmp_path / "run") == outcome(tmp_path / "whole")
 
 
+def test_a_damaged_checkpoint_never_takes_the_place_of_a_whole_one(tmp_path, monkeypatch):
+    """After a fallback the disk is full: what training went on from is still there."""
+    train(tmp_path, stop_at=8)
+    last, previous = (tmp_path / "checkpoints" / name for name in ("last.pt", "last.prev.pt"))
+    last.write_bytes(last.read_bytes()[:-100])
+    whole = previous.read_bytes()
+    monkeypatch.setattr(os, "fsync", full(os.fsync))
+    with pytest.raises(MedsegError, match=r"E701.*No space left"):
+        train(tmp_path, resume=True)
+    assert previous.read_bytes() == whole and not last.exists()
+    assert (tmp_path / "checkpoints" / "last.damaged.pt").exists()
+
+
 def test_only_damaged_checkpoints_are_an_error(tmp_path):
     train(tmp_path, stop_at=8)
     for name in ("last", "last.prev"):
@@ -121,6 +145,26 @@ def test_a_better_best_is_not_replaced_by_a_worse_one(tmp_path):
     trainer = train(tmp_path, epochs=4, resume=True, scores=[0.7, 0.79])
     assert (tmp_path / "checkpoints" / "best.pt").read_bytes() == best
     assert trainer.parts["early_stop"].counter == 3 and trainer.parts["early_stop"].best_score == 0.8
+
+
+def test_a_best_that_is_newer_than_the_last_checkpoint_counts(tmp_path):
+    """Killed between both files; the epoch that is trained again need not have the same score on a GPU."""
+    train(tmp_path, epochs=2, scores=[0.3, 0.8])
+    folder = tmp_path / "checkpoints"
+    best = (folder / "best.pt").read_bytes()
+    state = read_checkpoint(folder / "last.prev.pt")
+    assert state["iteration"] == 5 and state["best_metric"] == 0.3
+    (folder / "last.prev.pt").replace(folder / "last.pt")
+    train(tmp_path, epochs=2, resume=True, scores=[0.5])
+    assert (folder / "best.pt").read_bytes() == best
+    assert read_checkpoint(folder / "last.pt")["best_metric"] == 0.8
+
+
+def test_a_damaged_best_is_made_anew(tmp_path, caplog):
+    train(tmp_path, stop_at=8)
+    (tmp_path / "checkpoints" / "best.pt").write_bytes(b"nothing")
+    train(tmp_path, resume=True, scores=[0.9, 0.2])
+    assert "best.pt" in caplog.text and read_checkpoint(tmp_path / "checkpoints" / "best.pt")["best_metric"] == 0.9
 
 
 def test_another_run_is_not_gone_on_with(tmp_path):
@@ -140,13 +184,17 @@ def test_a_schedule_of_another_length_is_refused(tmp_path):
         net = network()
         optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.1, total_steps=3 * epochs + 1)
-        trainer = make_trainer(net, Drawn(batches(3)), epochs, [Checkpoint(tmp_path, **kwargs)])
+        evaluator = make_evaluator(net, [0.1] * 4)
+        handlers = [RunFolder(tmp_path, {"epochs": epochs}, {}, evaluator, **kwargs), Checkpoint(tmp_path, **kwargs)]
+        trainer = make_trainer(net, Drawn(batches(3)), epochs, handlers)
         trainer.parts |= {"optimizer": optimizer, "scheduler": schedule}
         trainer.run()
 
     run(2)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     with pytest.raises(CheckpointError, match=r"E804.*scheduler\.total_steps; expected 13; found 7"):
         run(4, resume=True)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 
 
 def test_other_threads_are_a_warning(tmp_path, caplog):
@@ -199,6 +247,42 @@ def test_a_checkpoint_from_before_rates_were_kept_is_gone_on_with(tmp_path):
     assert lines[1] == f"{whole[7].rpartition(',')[0]},nan"
 
 
+def test_file_systems_without_hard_links(tmp_path, monkeypatch):
+    train(tmp_path / "whole")
+
+    def refused(*_):
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refused)
+    train(tmp_path / "run")
+    for name in ("last", "last.prev", "best"):
+        assert outcome(tmp_path / "run", name) == outcome(tmp_path / "whole", name)
+
+
+def test_the_time_of_a_run_is_that_of_all_its_processes(tmp_path):
+    train(tmp_path, stop_at=8)
+    state = read_checkpoint(tmp_path / "checkpoints" / "last.pt")
+    assert 0 < state["log"]["seconds"] < 60
+    state["log"]["seconds"] = 100.0
+    (tmp_path / "checkpoints" / "last.pt").write_bytes(
+        pack_checkpoint({k: v for k, v in state.items() if k != "digest"})
+    )
+    train(tmp_path, resume=True, scores=[0.3, 0.2])
+    record = files.read_json(tmp_path / "record.json")
+    assert 100 <= record["wall_seconds"] < 160
+    train(tmp_path, resume=True)  # nothing is left to do
+    assert files.read_json(tmp_path / "record.json") == record
+
+
+def test_a_run_that_was_killed_when_it_had_trained_is_finished(tmp_path):
+    train(tmp_path)
+    record = files.read_json(tmp_path / "record.json")
+    files.write_json(tmp_path / "record.json", record | {"finished": None, "wall_seconds": None})
+    train(tmp_path, resume=True)
+    again = files.read_json(tmp_path / "record.json")
+    assert again["finished"] and again["wall_seconds"] >= record["wall_seconds"]
+
+
 def test_what_a_killed_process_left_is_removed(tmp_path):
     train(tmp_path, stop_at=8)
     left = [tmp_path / ".log.csv.abc.tmp", tmp_path / "checkpoints" / ".last.pt.abc.tmp"]
@@ -210,18 +294,11 @@ def test_what_a_killed_process_left_is_removed(tmp_path):
 
 def test_no_space_left_keeps_the_old_state(tmp_path, monkeypatch):
     train(tmp_path, epochs=1)
-    before = outcome(tmp_path)
-    real = os.fsync
-
-    def full(handle):
-        if "checkpoints/" in os.readlink(f"/proc/self/fd/{handle}"):
-            raise OSError(errno.ENOSPC, "No space left on device")
-        real(handle)
-
-    monkeypatch.setattr(os, "fsync", full)
+    before, previous = outcome(tmp_path), outcome(tmp_path, "last.prev")
+    monkeypatch.setattr(os, "fsync", full(os.fsync))
     with pytest.raises(MedsegError, match=r"E701.*No space left"):
         train(tmp_path, resume=True, scores=[0.5])
-    assert outcome(tmp_path) == before
+    assert outcome(tmp_path) == before and outcome(tmp_path, "last.prev") == previous != before
     assert not [path for path in (tmp_path / "checkpoints").iterdir() if path.suffix == ".tmp"]
 
 

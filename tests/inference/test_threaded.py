@@ -1,6 +1,7 @@
 import pytest
 import torch
 from monai.inferers import SimpleInferer
+from monai.networks.layers import DropPath
 from monai.networks.nets import BasicUNet, DynUNet, SegResNet, UNet
 
 from medseg.inference import AutocastInferer, ThreadedInferer
@@ -97,13 +98,25 @@ def test_the_batch_is_shared_out():
     assert not output.requires_grad and torch.allclose(output, network(INPUTS), atol=0.02)
 
 
-@pytest.mark.parametrize("part", [torch.nn.BatchNorm3d(2), torch.nn.Dropout3d(0.5)])
+@pytest.mark.parametrize("part", [
+    torch.nn.BatchNorm3d(2), torch.nn.BatchNorm3d(2, track_running_stats=False), torch.nn.Dropout3d(0.5),
+    DropPath(0.5), torch.nn.RReLU(), torch.nn.InstanceNorm3d(2, track_running_stats=True),
+    torch.nn.utils.parametrizations.spectral_norm(torch.nn.Conv3d(2, 2, 1)),
+])  # fmt: skip
 def test_samples_that_hang_together_stay_together(part):
     network = Counted(part)
     SHARED(INPUTS, network)
     network.eval()
     SHARED(INPUTS, network)
     assert network.seen[0] == 3 and sorted(network.seen[1:]) == [1, 2]
+
+
+def test_deep_supervision_leaves_the_batch_whole():
+    """DynUNet keeps its heads' outputs as attributes, which threads would overwrite."""
+    torch.manual_seed(0)
+    settings = {"filters": [4, 8, 8, 8], "deep_supervision": True, "deep_supr_num": 1}
+    network = DynUNet(3, 1, 2, [3] * 4, [1, 2, 2, 2], [2] * 3, **settings)
+    assert torch.equal(SHARED(INPUTS, network), WHOLE(INPUTS, network))
 
 
 def test_dropout_of_nothing_is_no_dropout():
