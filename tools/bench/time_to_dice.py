@@ -16,6 +16,9 @@ CPU (our patch, batch and widths). How it is kept fair:
   start-up, preprocessing and checkpoints are not counted; nor are our start-up and preprocessing;
 - the weights at the end of the schedule are scored; both predict with sliding windows and mirroring.
 
+What is not equal: nnU-Net computes in float32 on a CPU, ours in bfloat16 where the processor can; and our settings were
+worked out on this data set.
+
 What is done is kept in --out, and a run that was stopped goes on from there.
 """
 
