@@ -106,9 +106,13 @@ def validation_interval(epochs: int, validations: int) -> int:
     return next(interval for interval in range(least, epochs + 1) if epochs % interval == 0)
 
 
+def _several() -> bool:
+    return torch.distributed.is_available() and torch.distributed.is_initialized()
+
+
 def _agreed(planned: int) -> int:
     """The first process's plan, where there are several."""
-    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+    if not _several():
         return planned
     plans = [planned]
     torch.distributed.broadcast_object_list(plans)
@@ -124,6 +128,7 @@ def _seconds_a_step(
     budget: float,
 ) -> float:
     optimizer = torch.optim.AdamW(network.parameters(), lr=0.0)
+    applied = network.forward if _several() else network  # below DistributedDataParallel no batch is shared out
     times: list[float] = []
 
     def is_timed() -> bool:
@@ -137,7 +142,7 @@ def _seconds_a_step(
             start = time.perf_counter()
             image, label = default_prepare_batch(next(batches), device)
             optimizer.zero_grad()
-            value = loss(inferer(image, network), label)
+            value = loss(inferer(image, applied), label)
             value.backward()
             optimizer.step()
             value.item()  # waits for a GPU

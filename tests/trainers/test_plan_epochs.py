@@ -6,6 +6,7 @@ import torch
 from engines import batches, network
 from monai.inferers import SimpleInferer
 from monai.transforms import Compose, Lambda
+from networks.one_process import wrapped
 from torch.utils.data import DataLoader
 
 from medseg.caches import CachedDataset
@@ -23,6 +24,26 @@ def plan(minutes, net, loss=LOSS, validations=0):
 
 def test_without_a_budget_the_number_given_is_planned():
     assert plan(None, network()) == 7
+
+
+def test_below_several_processes_the_network_is_timed_as_they_apply_it(tmp_path):
+    """`ThreadedInferer` shares a batch out for a plain network alone, which is quicker than what training does then."""
+    seen = []
+
+    class Inferer(SimpleInferer):
+        def __call__(self, inputs, network):
+            seen.append(isinstance(network, torch.nn.Module))
+            return network(inputs)
+
+    def planned():
+        seen.clear()
+        loader = DataLoader(batches(4), batch_size=2)
+        plan_epochs(7, 0.001, network(), Inferer(), LOSS, loader, torch.device("cpu"))
+        return set(seen)
+
+    assert planned() == {True}
+    with wrapped(network(), tmp_path):
+        assert planned() == {False}
 
 
 def test_a_budget_is_filled_and_leaves_the_network_alone(monkeypatch):
