@@ -41,8 +41,11 @@ def _fate(job: dict) -> int:
 def _work(job: dict) -> None:
     import traceback
 
+    import torch
+
     from medseg.workflows.run import run_bundle
 
+    torch.set_num_threads(2)
     code = 1
     try:
         run_bundle([Path(file) for file in job["files"]], job["overrides"])
