@@ -35,9 +35,9 @@ class Checkpoint:
     average it is the average, and the weights as trained stand under ``trained_model``. Loadable with
     ``torch.load(…, weights_only=True)`` and by MONAI's ``CheckpointLoader(load_dict={"model": network})``.
 
-    With `resume` the trainer goes on from ``last.pt`` (from ``last.prev.pt`` where that one is damaged), and ends as if
-    it had never stopped: samples and steps draw from pure functions of the seed, so that counters are all there is to
-    restore. SIGTERM is answered by a checkpoint and exit code 143.
+    With `resume` the trainer goes on from ``last.pt`` (from ``last.prev.pt`` where that one is damaged, which is then
+    kept as ``last.damaged.pt``), and ends as if it had never stopped: samples and steps draw from pure functions of the
+    seed, so that counters are all there is to restore. SIGTERM is answered by a checkpoint and exit code 143.
 
     Attach it last of all that belongs in a checkpoint, after the `ValidationHandler`, and in every process: the first
     one writes and reads, the others are told. A score that is not a number never replaces the best.
