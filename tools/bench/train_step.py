@@ -8,8 +8,8 @@ Goals, on a CPU:
   with the same settings (linear interpolation, one thread as in a loader's worker);
 - a sample of our training in 3D at least four times as quick as one of MONAI's `SupervisedTrainer` at batch 1 in
   float32. That goal came from MONAI's U-Net of 4.8 million parameters and patches of 64 x 64 x 64, which is measured
-  here; the hippocampus bundle's DynUNet stands beside it without a goal (most of its time goes into convolutions at full
-  resolution, for which PyTorch takes no slow path in float32).
+  here; the hippocampus bundle's DynUNet stands beside it without a goal (most of its time goes into convolutions at
+  full resolution, for which PyTorch takes no slow path in float32).
 
 What is compared runs alternately in one process; ratios are medians over rounds.
 """
