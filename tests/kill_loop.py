@@ -50,6 +50,8 @@ def main(folder: Path) -> dict[str, object]:
         before = seen[-1] if seen else 0
         child = in_child(folder / "killed", ENDLESS)
         while not last.exists() or last.stat().st_mtime_ns == before:
+            if os.waitpid(child, os.WNOHANG) != (0, 0):
+                raise RuntimeError("a run ended by itself: it could not go on from what the kill before left")
             time.sleep(0.001)
         time.sleep(draw.uniform(0.02, 0.1))
         os.kill(child, signal.SIGKILL)

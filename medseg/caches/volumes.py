@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.distributed as dist
 from monai.data import MetaTensor
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
@@ -20,6 +19,7 @@ from tqdm import tqdm
 from medseg import files
 from medseg.caches.keyed import KeyedDataset
 from medseg.caches.one_thread import one_thread, without_onednn
+from medseg.ranks import share
 
 logger = logging.getLogger(__name__)
 
@@ -69,9 +69,7 @@ class CachedDataset(KeyedDataset):
         Raises:
             DataError: what the transforms refuse.
         """
-        several = dist.is_available() and dist.is_initialized()
-        own = self.data[dist.get_rank() :: dist.get_world_size()] if several else self.data
-        missing = [item for item in own if not (self.cache_dir / f"{self._key(item)}.pt").is_file()]
+        missing = [item for item in share(self.data) if not (self.cache_dir / f"{self._key(item)}.pt").is_file()]
         if missing:
             loader = DataLoader(_Entries(self, missing), batch_size=None, num_workers=min(workers, len(missing)))
             for _ in tqdm(loader, "preprocessing", unit="case", disable=None, dynamic_ncols=True):

@@ -26,6 +26,7 @@ from medseg.metrics.baselines import ReferenceSample, baseline_rows, sample_refe
 from medseg.metrics.case_table import write_baselines, write_cases, write_pooled
 from medseg.metrics.catalogue import METRICS, OF_PROBABILITIES, USUAL, chosen
 from medseg.metrics.scores import TOLERANCE_MM, mean, mean_by_label, score_case, tolerances
+from medseg.ranks import gathered
 from medseg.volumes import MASKS
 from medseg.volumes.label_map import grid_faults
 
@@ -268,15 +269,6 @@ def _by_label(probabilities: npt.NDArray, labels: Labels, case: str) -> dict[str
     shares = {name: probabilities[[value for value in labels.values[name] if value < n_channels]].sum(axis=0)
               for name in labels.foreground}  # fmt: skip
     return {name: np.minimum(share, 1, out=share) for name, share in shares.items()}
-
-
-def gathered(own: list[Any]) -> list[Any]:
-    """The parts of all processes, one after the other."""
-    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
-        return own
-    parts: list[list[Any]] = [[] for _ in range(torch.distributed.get_world_size())]
-    torch.distributed.all_gather_object(parts, own)
-    return [each for part in parts for each in part]
 
 
 def key_metric(engine: Engine) -> float:

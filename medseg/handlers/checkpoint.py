@@ -20,6 +20,7 @@ from medseg.handlers.case_scores import key_metric
 from medseg.handlers.checkpoint_file import pack_checkpoint, read_checkpoint
 from medseg.handlers.checkpoint_loader import fill_network
 from medseg.handlers.unwrapped import unwrapped
+from medseg.ranks import any_of, from_first
 from medseg.settings import switch, whole_number
 
 logger = logging.getLogger(__name__)
@@ -81,7 +82,7 @@ class Checkpoint:
     def _start(self, engine: Engine) -> None:
         if engine.state.epoch or not self.resume:  # a federated client goes on with the same engine
             return
-        state, best = _from_first((self._newest(), self._best()) if engine.state.rank == 0 else None)
+        state, best = from_first((self._newest(), self._best()) if engine.state.rank == 0 else None)
         if state is None:
             logger.info("no checkpoint in %s: training starts from the beginning", self.folder)
             return
@@ -93,14 +94,14 @@ class Checkpoint:
         done = engine.state.iteration
         if done % engine.state.epoch_length == 0:  # first its validation and its row in the log
             return
-        stop = _any(engine.stopping, engine.state.device)
+        stop = any_of(engine.stopping, engine.state.device)
         if stop or (self.every and done % self.every == 0):
             self._write(engine)
         if stop:
             _leave(engine)
 
     def _after_epoch(self, engine: Engine) -> None:
-        stop, last = _any(engine.stopping, engine.state.device), engine.state.epoch >= engine.state.max_epochs
+        stop, last = any_of(engine.stopping, engine.state.device), engine.state.epoch >= engine.state.max_epochs
         if stop or last or self.cost <= self.share * (time.monotonic() - self.begun):
             self._write(engine)
         if stop and not last:
@@ -218,24 +219,3 @@ def _leave(engine: Engine) -> None:
     message = "stopped by SIGTERM after iteration %d, checkpoint written; go on with resume=true (--resume True)"
     logger.warning(message, engine.state.iteration)
     raise SystemExit(128 + signal.SIGTERM)
-
-
-def _several() -> bool:
-    return torch.distributed.is_available() and torch.distributed.is_initialized()
-
-
-def _any(flag: bool, device: torch.device) -> bool:
-    """Whether any process says yes; all of them get the same answer."""
-    if not _several():
-        return flag
-    value = torch.tensor([float(flag)], device=device)
-    torch.distributed.all_reduce(value, torch.distributed.ReduceOp.MAX)
-    return bool(value.item())
-
-
-def _from_first(value: Any) -> Any:
-    """What the first process has."""
-    values = [value]
-    if _several():
-        torch.distributed.broadcast_object_list(values)
-    return values[0]

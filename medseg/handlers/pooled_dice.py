@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from medseg.handlers.case_scores import gathered
 from medseg.labels import Labels
 from medseg.metrics.scores import mean
+from medseg.ranks import gathered
 
 
 class PooledDice:

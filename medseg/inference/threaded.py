@@ -42,6 +42,9 @@ class ThreadedInferer(Inferer):
         self.inferer = SimpleInferer() if inferer is None else inferer
         self.pools: dict[int, ThreadPoolExecutor] = {}  # by the number of their threads
 
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"pools": {}}  # a copy starts threads of its own
+
     def __call__(self, inputs: torch.Tensor, network: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """What the other inferer gives for `inputs` (B, C, …)."""
         threads = min(len(inputs), torch.get_num_threads())
@@ -115,6 +118,8 @@ class _Shared(torch.autograd.Function):
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[Any, ...]:  # type: ignore[override]
         if torch.is_grad_enabled():  # create_graph: of a gradient penalty nothing would reach the weights, in silence
             raise RuntimeError("ThreadedInferer has no second derivatives; take another inferer for a gradient penalty")
+        if ctx.parts is None:
+            raise RuntimeError("ThreadedInferer keeps its graph for one backward pass; sum the losses before it")
         wanted = [part for part in ctx.parts if part.requires_grad]
         shares = gradient.split([len(output) for output in ctx.outputs])
 

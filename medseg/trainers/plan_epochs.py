@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader
 
 from medseg import files
 from medseg.caches import CachedDataset
+from medseg.ranks import from_first, several
 from medseg.settings import number, whole_number
 
 logger = logging.getLogger(__name__)
@@ -62,7 +63,7 @@ def plan_epochs(
     number("minutes", minutes, 0.0, math.inf)
     record = None if resume_dir is None else Path(resume_dir) / "record.json"
     if record is not None and record.is_file():
-        return _agreed(whole_number("epochs", files.read_json(record).get("epochs")))
+        return from_first(whole_number("epochs", files.read_json(record).get("epochs")))
     patches = whole_number("held_out_patches", held_out_patches or 0, 0)
     for dataset in (dataloader.dataset, val_dataset):
         if isinstance(dataset, CachedDataset):
@@ -72,7 +73,7 @@ def plan_epochs(
     validation = len(val_dataset) * _seconds_a_case(copied.eval(), val_inferer, val_dataset, device)
     if len(val_dataset) and dataloader.batch_size:
         validation += math.ceil(patches / dataloader.batch_size) * FORWARD_SHARE * step
-    planned = _agreed(_epochs_within(SHARE * 60 * minutes, step * len(dataloader), validation, validations))
+    planned = from_first(_epochs_within(SHARE * 60 * minutes, step * len(dataloader), validation, validations))
     message = "%.3g minutes at %.3f s a step and %.1f s a validation: %d epochs of %d steps"
     logger.info(message, minutes, step, validation, planned, len(dataloader))
     return planned
@@ -106,19 +107,6 @@ def validation_interval(epochs: int, validations: int) -> int:
     return next(interval for interval in range(least, epochs + 1) if epochs % interval == 0)
 
 
-def _several() -> bool:
-    return torch.distributed.is_available() and torch.distributed.is_initialized()
-
-
-def _agreed(planned: int) -> int:
-    """The first process's plan, where there are several."""
-    if not _several():
-        return planned
-    plans = [planned]
-    torch.distributed.broadcast_object_list(plans)
-    return plans[0]
-
-
 def _seconds_a_step(
     network: torch.nn.Module,
     inferer: Inferer,
@@ -128,7 +116,7 @@ def _seconds_a_step(
     budget: float,
 ) -> float:
     optimizer = torch.optim.AdamW(network.parameters(), lr=0.0)
-    applied = network.forward if _several() else network  # below DistributedDataParallel no batch is shared out
+    applied = network.forward if several() else network  # below DistributedDataParallel no batch is shared out
     times: list[float] = []
 
     def is_timed() -> bool:

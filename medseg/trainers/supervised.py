@@ -12,6 +12,7 @@ from monai.engines.utils import IterationEvents
 from monai.utils import CommonKeys
 
 from medseg.errors import Fault, TrainingError
+from medseg.ranks import average_
 from medseg.seeds import pure_seed
 from medseg.trainers.sampler import EpochSampler
 from medseg.trainers.sigterm import noticed_sigterm
@@ -101,7 +102,7 @@ def _refuse_bad_loss(engine: Engine) -> None:
         return
     batch = engine.state.batch
     cases = ", ".join(str(case) for case in batch.get("case", ())) if isinstance(batch, Mapping) else ""
-    fix = "lower the learning rate, or look at these cases; the last checkpoint is from before this step"
+    fix = "lower the learning rate, or look at these cases; checkpoints are from before this step"
     where = f"iteration {engine.state.iteration}"
     raise TrainingError(Fault("E801", f"the loss is not finite at {where}", fix, found=str(float(loss)), case=cases))
 
@@ -119,12 +120,9 @@ def _clip_gradients(engine: Engine) -> None:
 
 def _share_buffers(engine: Engine) -> None:
     """Batch normalisation's running statistics: their mean over the processes, each of which saw other samples."""
-    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
-        return
     for buffer in engine.network.buffers():
         if buffer.is_floating_point():
-            torch.distributed.all_reduce(buffer)
-            buffer /= torch.distributed.get_world_size()
+            average_(buffer)
 
 
 def _step_schedulers(engine: Engine) -> None:

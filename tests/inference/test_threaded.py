@@ -1,3 +1,5 @@
+import copy
+
 import pytest
 import torch
 from monai.inferers import SimpleInferer
@@ -87,6 +89,20 @@ def test_a_gradient_of_a_gradient_is_refused(network):
     inputs = INPUTS.clone().requires_grad_()
     with pytest.raises(RuntimeError, match="no second derivatives"):
         torch.autograd.grad(SHARED(inputs, network).sum(), inputs, create_graph=True)
+
+
+def test_a_graph_serves_one_backward_pass(network):
+    value = SHARED(INPUTS, network).sum()
+    value.backward(retain_graph=True)
+    with pytest.raises(RuntimeError, match="one backward pass"):
+        value.backward()
+
+
+def test_a_copy_after_use_works_as_the_first():
+    network = Counted()
+    SHARED(INPUTS, network)
+    copy.deepcopy(SHARED)(INPUTS, network)
+    assert sorted(network.seen) == [1, 1, 2, 2]
 
 
 def test_the_batch_is_shared_out():
