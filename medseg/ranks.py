@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -39,7 +40,7 @@ def gathered(own: list[Any]) -> list[Any]:
     return [each for part in parts for each in part]
 
 
-def share(items: list[Any]) -> list[Any]:
+def share(items: Sequence[Any]) -> Sequence[Any]:
     """This process's share of a list."""
     return items[dist.get_rank() :: dist.get_world_size()] if several() else items
 
