@@ -11,7 +11,6 @@ import torch
 from monai.transforms import Compose, LoadImaged, MapTransform, Orientationd, RandGaussianNoised, ScaleIntensityd
 from torch.utils.data import DataLoader
 
-import medseg.caches.volumes as module
 from medseg.caches import CachedDataset
 from medseg.errors import MedsegError, find
 from medseg.trainers import EpochSampler
@@ -75,10 +74,10 @@ def test_it_is_filled_ahead(items, tmp_path, workers):
 
 
 def test_of_several_processes_each_fills_its_share(items, tmp_path, monkeypatch):
-    monkeypatch.setattr(module.dist, "is_initialized", lambda: True)
-    monkeypatch.setattr(module.dist, "get_world_size", lambda: 2)
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 2)
     for rank, expected in ((1, ["c1"]), (0, ["c0", "c2"])):
-        monkeypatch.setattr(module.dist, "get_rank", lambda rank=rank: rank)
+        monkeypatch.setattr(torch.distributed, "get_rank", lambda rank=rank: rank)
         dataset(items, tmp_path).fill()
         assert expected == COMPUTED
 
@@ -104,7 +103,7 @@ def test_what_does_not_change_the_result_keeps_the_entry(items, tmp_path):
 @pytest.mark.parametrize("key", ["image", "label"])
 def test_changed_content_is_computed_again(items, tmp_path, save, key):
     before = dataset(items, tmp_path)[1]
-    path = module.Path(items[1][key])
+    path = Path(items[1][key])
     save(path, np.full(SHAPE, 2, np.uint8))
     os.utime(path, ns=(1, 1))
     after = dataset(items, tmp_path)[1]
@@ -116,13 +115,13 @@ def test_changed_content_is_computed_again(items, tmp_path, save, key):
 def test_another_path_is_computed_again(items, tmp_path, save):
     """The path goes into the meta data."""
     dataset(items, tmp_path)[0]
-    moved = items[0] | {"image": str(module.Path(items[0]["image"]).rename(tmp_path / "moved.nii.gz"))}
+    moved = items[0] | {"image": str(Path(items[0]["image"]).rename(tmp_path / "moved.nii.gz"))}
     assert dataset([moved], tmp_path)[0]["image"].meta["filename_or_obj"] == moved["image"]
     assert COMPUTED == ["c0"]
 
 
 def test_a_path_object_counts_by_its_content(items, tmp_path, save):
-    path = module.Path(items[0]["image"])
+    path = Path(items[0]["image"])
     item = items[0] | {"image": path}
     dataset([item], tmp_path)[0]
     save(path, np.full(SHAPE, 2, np.uint8))
