@@ -89,12 +89,13 @@ def test_a_second_host_joins_with_torchruns_own_arguments(bundle, phantoms, tmp_
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
+    data = phantoms(bundle)  # before the threads, which would both make it
 
     def host(number):
         launcher = (*TORCHRUN, "--nproc_per_node=1", "--nnodes=2", f"--node_rank={number}", "--rdzv_backend=c10d",
                     f"--rdzv_endpoint=127.0.0.1:{port}", "--rdzv_id=test",
                     f"--local_addr=127.0.0.{number + 1}")  # fmt: skip
-        return train(bundle, phantoms(bundle), tmp_path / "run", tmp_path, launcher)
+        return train(bundle, data, tmp_path / "run", tmp_path, launcher)
 
     with ThreadPoolExecutor(2) as both:
         ends = list(both.map(host, range(2)))
