@@ -19,7 +19,7 @@ from tqdm import tqdm
 from medseg import files
 from medseg.caches.keyed import KeyedDataset
 from medseg.caches.one_thread import one_thread, without_onednn
-from medseg.ranks import share
+from medseg.processes import share
 
 logger = logging.getLogger(__name__)
 

@@ -26,7 +26,7 @@ from medseg.metrics.baselines import ReferenceSample, baseline_rows, sample_refe
 from medseg.metrics.case_table import write_baselines, write_cases, write_pooled
 from medseg.metrics.catalogue import METRICS, OF_PROBABILITIES, USUAL, chosen
 from medseg.metrics.scores import TOLERANCE_MM, mean, mean_by_label, score_case, tolerances
-from medseg.ranks import gathered
+from medseg.processes import gathered
 from medseg.volumes import MASKS
 from medseg.volumes.label_map import grid_faults
 

@@ -20,7 +20,7 @@ from medseg.handlers.case_scores import key_metric
 from medseg.handlers.checkpoint_file import pack_checkpoint, read_checkpoint
 from medseg.handlers.checkpoint_loader import fill_network
 from medseg.handlers.unwrapped import unwrapped
-from medseg.ranks import any_of, from_first
+from medseg.processes import any_of, from_first
 from medseg.settings import switch, whole_number
 
 logger = logging.getLogger(__name__)

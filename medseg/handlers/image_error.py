@@ -12,7 +12,7 @@ from ignite.metrics import Metric
 from monai.utils import CommonKeys
 
 from medseg.errors import DataError, Fault
-from medseg.ranks import gathered
+from medseg.processes import gathered
 
 
 class ImageError(Metric):

@@ -11,7 +11,7 @@ import torch
 
 from medseg.labels import Labels
 from medseg.metrics.scores import mean
-from medseg.ranks import gathered
+from medseg.processes import gathered
 
 
 class PooledDice:

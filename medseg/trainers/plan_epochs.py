@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader
 
 from medseg import files
 from medseg.caches import CachedDataset
-from medseg.ranks import from_first, several
+from medseg.processes import from_first, several
 from medseg.settings import number, whole_number
 
 logger = logging.getLogger(__name__)

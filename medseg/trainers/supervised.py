@@ -12,7 +12,7 @@ from monai.engines.utils import IterationEvents
 from monai.utils import CommonKeys
 
 from medseg.errors import Fault, TrainingError
-from medseg.ranks import average_
+from medseg.processes import average_
 from medseg.seeds import pure_seed
 from medseg.trainers.sampler import EpochSampler
 from medseg.trainers.sigterm import noticed_sigterm
