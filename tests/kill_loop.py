@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 from engines import Drawn, batches, kept, make_evaluator, make_trainer, network
+from waiting import end_when_stuck
 
 from medseg.errors import CheckpointError
 from medseg.handlers import Checkpoint, EarlyStop, MovingAverage, RunFolder
@@ -21,6 +22,7 @@ ENDLESS = 1_000_000
 
 def train(folder: Path, epochs: int) -> None:
     """A run that writes a checkpoint after every step, from where it stands to the last epoch."""
+    end_when_stuck()
     torch.set_num_threads(1)
     net = network()
     evaluator = make_evaluator(net, (0.5 for _ in range(ENDLESS)))
@@ -69,4 +71,5 @@ def main(folder: Path) -> dict[str, object]:
 
 
 if __name__ == "__main__":
+    end_when_stuck()
     print(json.dumps(main(Path(sys.argv[1]))))

@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 from ignite.engine import Engine, Events
+from waiting import end_when_stuck
 
 
 class KillAt:
@@ -45,6 +46,7 @@ def _work(job: dict) -> None:
 
     from medseg.workflows.run import run_bundle
 
+    end_when_stuck()
     torch.set_num_threads(2)
     code = 1
     try:

@@ -103,16 +103,17 @@ class VarAutoEncoder(monai.networks.nets.VarAutoEncoder):
     def sample(self, n: int, seed: int = 0) -> torch.Tensor:
         """`n` new outputs (n, out_channels, X, Y[, Z]), decoded from draws of the prior N(0, 1).
 
-        A draw depends on (seed, index) alone: not on `n`, the device or any random state.
+        A draw depends on (seed, index) alone: not on `n`, the device or any random state. They are decoded one by one,
+        for sums of a batch run in another order than those of one.
 
         Raises:
             UsageError: E903, `n` is no whole number above 0.
         """
         whole_number("n", n)
         generators = [torch.Generator().manual_seed(pure_seed("sample", seed, index)) for index in range(n)]
-        latent = torch.stack([torch.randn(self.latent_size, generator=each) for each in generators])
+        draws = [torch.randn(1, self.latent_size, generator=each).to(self.decodeL.weight) for each in generators]
         with _evaluating(self):
-            return self._logits(latent.to(self.decodeL.weight))
+            return torch.cat([self._logits(draw) for draw in draws])
 
     def _logits(self, latent: torch.Tensor) -> torch.Tensor:
         """Latent numbers (B, latent_size) decoded; what the strides add to the image's size is cropped."""
