@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 from monai.bundle import ConfigParser, ReferenceResolver
-from monai.bundle.config_item import ConfigComponent, ConfigExpression
+from monai.bundle.config_item import ComponentLocator, ConfigComponent, ConfigExpression
 
 from medseg.errors import Fault, UsageError
 from medseg.workflows.bundles import suggestion
@@ -180,8 +180,13 @@ def _located(component: Mapping[str, Any]) -> Any:
 
 @functools.cache
 def _target(name: str) -> Any:
-    """MONAI looks a name up in hundredths of a second, and a configuration holds hundreds of them."""
-    return pydoc.locate(ConfigComponent({"_target_": name}).resolve_module_name())
+    return pydoc.locate(ConfigComponent({"_target_": name}, locator=_locator()).resolve_module_name())
+
+
+@functools.cache
+def _locator() -> ComponentLocator:
+    """One for all names: each scans all of MONAI's modules, once."""
+    return ComponentLocator()
 
 
 def _parameters(component: Mapping[str, Any]) -> set[str]:
