@@ -1,5 +1,9 @@
 """What several rooms' tests share."""
 
+import os
+
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # read with PyTorch: threads that spin slow the other tests down
+
 import numpy as np
 import pytest
 import torch

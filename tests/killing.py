@@ -67,5 +67,6 @@ if __name__ == "__main__":
     import monai.losses
     import monai.networks.nets
     import monai.transforms  # noqa: F401
+    import torch._dynamo  # noqa: F401  which the first optimiser imports
 
     print(json.dumps(main(sys.argv[1])))

@@ -13,7 +13,7 @@ from runs import ENGINES, run
 from medseg.cases.phantoms import write_phantom
 
 TARGET = 0.9  # Otsu and mixtures, told which clusters to take: below 0.6 in X-rays, 0.5 in the hippocampus
-LESSONS = {"hippocampus_mri": {"epochs": 60},
+LESSONS = {"hippocampus_mri": {"epochs": 36},
            "chest_xray_lungs": {"epochs": 40, "batch_size": 4, "network_def::width": 12}}  # fmt: skip
 
 

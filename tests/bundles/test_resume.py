@@ -36,7 +36,7 @@ def job(bundle, data, out, folder, kill=None, **overrides):
         files.append(str(folder / f"{out.name}-{kill[0]}-{kill[1]}.json"))
         Path(files[-1]).write_text(json.dumps({"+train::handlers": [handler]}))
     settings = {"epochs": EPOCHS, "validations": EPOCHS, "batch_size": 2, "early_stop": 9, "checkpoint_every": 1,
-                "resume": True, **TINY[bundle]}  # fmt: skip
+                "resume": True, "run": ["$@train::trainer.run()"], **TINY[bundle]}  # fmt: skip
     places = {"bundle_root": str(root), "output_dir": str(out), "dataset_dir": str(data)}
     return {"files": files, "overrides": places | settings | overrides}
 
@@ -80,7 +80,7 @@ def test_sigterm_writes_a_checkpoint_and_ends(bundle, phantoms, tmp_path):
     jobs = [job(bundle, data, out, tmp_path, term, checkpoint_every=0, workers=0)]
     assert fates(jobs, tmp_path) == [143]
     assert read_checkpoint(out / "checkpoints" / "last.pt")["iteration"] == STEPS + 3
-    assert not (out / "report.html").exists()
+    assert json.loads((out / "record.json").read_text())["finished"] is None
     again = [job(bundle, data, out, tmp_path, workers=0), job(bundle, data, tmp_path / "whole", tmp_path, workers=0)]
     assert fates(again, tmp_path) == [0, 0]
     assert outcome(out) == outcome(tmp_path / "whole")
