@@ -39,8 +39,9 @@ $(VENV)/browser: $(VENV)/dev tools/get_browser.py
 	mkdir -p $@
 	touch $@
 
+# files go out in their order, for the longest tests are in the first folder
 test: lint $(VENV)/browser ## the whole suite
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-gpu: $(VENV)/dev ## what needs a CUDA device
 	$(BIN)/python -m pytest -m gpu
