@@ -71,5 +71,4 @@ def main(folder: Path) -> dict[str, object]:
 
 
 if __name__ == "__main__":
-    end_when_stuck()
     print(json.dumps(main(Path(sys.argv[1]))))

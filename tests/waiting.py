@@ -6,5 +6,8 @@ SECONDS = 600.0  # the slowest tests take a quarter of that; pytest's own limit 
 
 
 def end_when_stuck() -> None:
-    """End this process after `SECONDS` with the stack of every thread; a forked child has to ask for itself."""
+    """End this process after `SECONDS` with the stack of every thread.
+
+    A forked child asks for itself, and its parent must not have: the child would wait for the parent's thread.
+    """
     faulthandler.dump_traceback_later(SECONDS, exit=True)
