@@ -80,19 +80,21 @@ def plan_epochs(
 
 
 def _epochs_within(seconds: float, epoch: float, validation: float, validations: int) -> int:
-    """Epochs that fit beside their validations, at least one; `epoch` and `validation` are the seconds each takes."""
-    planned = math.floor((seconds - validations * validation) / epoch + 1e-6)
-    if not validations:
-        return max(1, planned)
-    if planned >= validations:  # a few epochs less may leave room for more of them, the last epoch's among them
-        fewer = range(math.ceil(LEAST_KEPT * planned), planned + 1)
-        return max(fewer, key=lambda epochs: (epochs // validation_interval(epochs, validations), epochs))
-    most = math.floor((seconds - validation) / epoch + 1e-6)  # fewer epochs than validations wished for, or slow ones
-    for planned in range(most, 1, -1):
-        made = planned // validation_interval(planned, validations)
-        if planned * epoch + made * validation <= seconds + 1e-6:
-            return planned
-    return 1
+    """Epochs that fit beside their validations, at least one; `epoch` and `validation` are the seconds each takes.
+
+    As many as can be; a few less may leave room for more validations, but no wish for those costs many epochs.
+    """
+
+    def made(epochs: int) -> int:
+        return epochs // validation_interval(epochs, validations) if validations else 0
+
+    def fits(epochs: int) -> bool:
+        return epochs * epoch + made(epochs) * validation <= seconds + 1e-6 * epoch
+
+    longest = math.floor(seconds / epoch + 1e-6)
+    most = next((epochs for epochs in range(longest, 1, -1) if fits(epochs)), 1)
+    fewer = (epochs for epochs in range(math.ceil(LEAST_KEPT * most), most) if fits(epochs))
+    return max([*fewer, most], key=lambda epochs: (made(epochs), epochs))
 
 
 def validation_interval(epochs: int, validations: int) -> int:
