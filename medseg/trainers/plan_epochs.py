@@ -105,8 +105,8 @@ def validation_interval(epochs: int, validations: int) -> int:
     Raises:
         UsageError: E903, `validations` is no whole number above 0.
     """
-    least = math.ceil(epochs / whole_number("validations", validations))
-    return next(interval for interval in range(least, epochs + 1) if epochs % interval == 0)
+    most = min(whole_number("validations", validations), epochs)
+    return next(epochs // made for made in range(most, 0, -1) if epochs % made == 0)
 
 
 def _seconds_a_step(
