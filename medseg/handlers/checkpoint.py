@@ -82,11 +82,13 @@ class Checkpoint:
     def _start(self, engine: Engine) -> None:
         if engine.state.epoch or not self.resume:  # a federated client goes on with the same engine
             return
-        state, best = from_first((self._newest(), self._best()) if engine.state.rank == 0 else None)
+        state, best, lost = from_first(self._found() if engine.state.rank == 0 else None)
         if state is None:
             logger.info("no checkpoint in %s: training starts from the beginning", self.folder)
             return
         self._restore(engine, state)
+        if lost:
+            self.best, self.best_also = -math.inf, dict.fromkeys(self.best_also, -math.inf)
         if best is not None and best["best_metric"] > self.best:  # of an epoch that will be trained again
             self.best, self.best_also = best["best_metric"], self.best_also | best["best_also"]
 
@@ -101,7 +103,8 @@ class Checkpoint:
             _leave(engine)
 
     def _after_epoch(self, engine: Engine) -> None:
-        stop, last = any_of(engine.stopping, engine.state.device), engine.state.epoch >= engine.state.max_epochs
+        stop = any_of(engine.stopping, engine.state.device)
+        last = engine.state.epoch >= engine.state.max_epochs or bool(engine.should_terminate)  # early stopping's
         if stop or last or self.cost <= self.share * (time.monotonic() - self.begun):
             self._write(engine)
         if stop and not last:
@@ -155,17 +158,19 @@ class Checkpoint:
             raise CheckpointError(*damaged)
         return None
 
-    def _best(self) -> dict[str, Any] | None:
-        """How good ``best.pt`` is; it may be newer than ``last.pt``."""
-        path = self.folder / "best.pt"
-        if not path.exists():
-            return None
+    def _found(self) -> tuple[dict[str, Any] | None, dict[str, Any] | None, bool]:
+        """The newest state, how good ``best.pt`` is (it may be newer), and whether that one is damaged."""
+        state, path = self._newest(), self.folder / "best.pt"
+        if state is None or not path.exists():
+            return state, None, False
         try:
-            state = read_checkpoint(path)
+            best = read_checkpoint(path)
         except CheckpointError as error:
             logger.warning("%s", error)
-            return None
-        return {"best_metric": state["best_metric"], "best_also": state.get("best_also", {})}
+            os.replace(path, self.folder / "best.damaged.pt")
+            logger.warning("the best of the epochs to come becomes %s", path)
+            return state, None, True
+        return state, {"best_metric": best["best_metric"], "best_also": best.get("best_also", {})}, False
 
     def _restore(self, engine: Engine, state: dict[str, Any]) -> None:
         steps = state.get("steps_an_epoch")

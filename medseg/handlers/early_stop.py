@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 from ignite.engine import Engine, Events
 from ignite.handlers import EarlyStopping
@@ -15,7 +16,7 @@ class EarlyStop:
     """ignite's `EarlyStopping` on the evaluator's key metric, attachable to the trainer itself and kept in checkpoints.
 
     (In a configuration MONAI's `EarlyStopHandler` needs the trainer, whose handlers it is one of.) A score that is not
-    a number counts as no better.
+    a number counts as no better. A run that had stopped stays so when it is resumed, unless `patience` has grown.
 
     Args:
         patience: validations without a better score before training stops.
@@ -30,8 +31,15 @@ class EarlyStop:
 
     def attach(self, engine: Engine) -> None:
         """Attach to a trainer of `medseg.trainers`."""
-        engine.parts["early_stop"] = EarlyStopping(self.patience, _comparable, engine)
+        engine.parts["early_stop"] = _Stopping(self.patience, _comparable, engine)
         self.evaluator.add_event_handler(Events.COMPLETED, engine.parts["early_stop"])
+
+
+class _Stopping(EarlyStopping):
+    def load_state_dict(self, state_dict: Mapping) -> None:
+        super().load_state_dict(state_dict)
+        if self.counter >= self.patience:
+            self.trainer.terminate()
 
 
 def _comparable(evaluator: Engine) -> float:

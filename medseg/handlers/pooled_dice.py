@@ -19,10 +19,11 @@ class PooledDice:
 
     Args:
         labels: of the network's channels; a network of one channel has one label, where its logit is above 0.
+        shared: every process adds at the same time, and each counts the voxels of all.
     """
 
-    def __init__(self, labels: Mapping[str, int | Sequence[int]]) -> None:
-        self.labels = Labels(labels)
+    def __init__(self, labels: Mapping[str, int | Sequence[int]], shared: bool = False) -> None:
+        self.labels, self.shared = Labels(labels), shared
         self.clear()
 
     def clear(self) -> None:
@@ -33,19 +34,20 @@ class PooledDice:
         """Count a batch: scores (B, C, …), the first tensor where there are several, and labels (B, 1 or C, …)."""
         scores = scores[0] if isinstance(scores, (tuple, list)) else scores
         found, drawn = _label_map(scores.detach() if scores.shape[1] > 1 else scores.detach() > 0), _label_map(label)
-        for place, name in enumerate(self.labels.foreground):
-            ours, theirs = self.labels.mask(found, name), self.labels.mask(drawn, name)
-            self.both[place] += np.count_nonzero(ours & theirs)
-            self.sizes[place] += np.count_nonzero(ours) + np.count_nonzero(theirs)
-
-    def gather(self) -> None:
-        """Add up what all processes counted; each must call it."""
-        self.both, self.sizes = (np.sum(gathered([own]), axis=0) for own in (self.both, self.sizes))
+        counts = [
+            _counts(self.labels.mask(found, name), self.labels.mask(drawn, name)) for name in self.labels.foreground
+        ]
+        both, sizes = np.sum(gathered([counts]) if self.shared else [counts], axis=0).T
+        self.both, self.sizes = self.both + both, self.sizes + sizes
 
     def value(self) -> float:
         """The mean over labels; NaN where none occurs."""
         counts = zip(self.both, self.sizes, strict=True)
         return mean(2 * float(overlap) / float(size) for overlap, size in counts if size)
+
+
+def _counts(ours: npt.NDArray[np.bool_], theirs: npt.NDArray[np.bool_]) -> tuple[int, int]:
+    return int(np.count_nonzero(ours & theirs)), int(np.count_nonzero(ours) + np.count_nonzero(theirs))
 
 
 def _label_map(tensor: torch.Tensor) -> npt.NDArray[np.integer]:

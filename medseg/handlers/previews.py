@@ -28,6 +28,8 @@ logger = logging.getLogger(__name__)
 class Previews:
     """Write ``<output_dir>/previews/<case>.png`` and ``.npz`` for the cases that an evaluator sees.
 
+    Of several processes each draws its own cases, where it has this handler.
+
     The one is a picture, the other the slices that pages scroll through (`medseg.volumes.stack`): of large volumes they
     are reduced, less so where all of at most 12 cases are drawn. A case that cannot be shown so (it has more than 255
     labels) has the picture alone, and the log says why. Of a network that rebuilds images, whose predictions are no
@@ -62,7 +64,7 @@ class Previews:
         """Draw the cases of this iteration."""
         for item, output in zip(engine.state.batch, engine.state.output, strict=True):
             if self.limit is None or self.drawn < self.limit:
-                few = self.limit is None and engine.state.epoch_length <= FEW_CASES
+                few = self.limit is None and _cases(engine) <= FEW_CASES
                 self._draw(item, output, FINE if few else COARSE)
                 self.drawn += 1
 
@@ -80,6 +82,11 @@ class Previews:
             logger.warning("no slices of case %s for the report: %s", case, error)
             return
         write_stack(self.folder / f"{case}.npz", stack)
+
+
+def _cases(engine: Engine) -> int:
+    """How many all processes evaluate together."""
+    return len(getattr(engine.state.dataloader, "dataset", engine.state.dataloader))
 
 
 def _has_fractions(tensor: torch.Tensor) -> bool:

@@ -32,10 +32,14 @@ from medseg.volumes import digest
 CONTENTS = ("bundle", "checkpoints", "figures", "predictions", "previews", "baselines.csv", "cases.csv", "config.yaml",
             "confusion.csv", "curves.csv", iteration_log.NAME, "log.csv", "record.json", "report.html",
             "split.json")  # fmt: skip
-# what a run writes before a checkpoint
-FIRST = {"config.yaml", iteration_log.NAME, "log.csv", "previews", "record.json", "split.json"}
+# what a run writes before its first last.pt, which follows the first row of log.csv
+FIRST = {"checkpoints", "config.yaml", iteration_log.NAME, "log.csv", "previews", "record.json", "split.json"}
 DECIDE = ("seed", "batch_size", "precision", "steps_an_epoch", "data_fingerprint", "network", "parameters")
 SCORED = ("best_also", "early_stop", "weights")  # settings that choose by the scores of held-out cases
+# settings that may change when a run goes on: places, the machine, its length, what is logged, written, chosen at last
+FREE = {"bundle_root", "cache_dir", "checkpoint_every", "dataset_dir", "device", "early_stop", "epochs", "finalize",
+        "imports", "initialize", "minutes", "mlflow", "network", "output_dir", "overwrite", "rank", "resume", "run",
+        "start_from", "tensorboard", "validations", "weights", "workers", "world"}  # fmt: skip
 ROUND = ("device", "threads", "versions")  # what changes the last digits of a result
 
 logger = logging.getLogger(__name__)
@@ -45,7 +49,8 @@ class RunFolder:
     """Write ``config.yaml``, ``split.json``, ``record.json``, ``log.csv`` and ``iterations.csv`` of a training run.
 
     Nothing is written before training starts, so that a refused run leaves nothing behind. With `resume` the run that
-    the folder holds goes on: its data and settings must be the same, and rows that are newer than its checkpoint go.
+    the folder holds goes on: its data must be the same, and its settings but for those in `FREE`; rows that are newer
+    than its checkpoint go.
     ``log.csv`` has a row an epoch, ``iterations.csv`` one an iteration: epoch, loss, and the learning rate it took.
 
     Args:
@@ -59,7 +64,7 @@ class RunFolder:
 
     Raises:
         DataError: E503, when the folder holds a run already.
-        TrainingError: E804, when it is not this run that should go on.
+        TrainingError: E804, when it is not this run that should go on, or not with these settings.
         UsageError: E901, when `bundle_root` is not a bundle's folder; E903, when `overwrite` is neither True nor False,
             or what goes by the scores of held-out cases is asked for where no case is held out.
     """
@@ -146,6 +151,7 @@ class RunFolder:
             raise TrainingError(Fault("E804", "the folder holds a run of other data or settings", fix, own, theirs,
                                       self.folder))  # fmt: skip
         self._refuse_another_split(split)
+        self._refuse_other_settings()
         for name in ROUND:
             if before.get(name) != self.record[name]:
                 message = "%s was %s and is %s: training goes on, but no longer bit for bit"
@@ -163,16 +169,36 @@ class RunFolder:
             raise TrainingError(Fault("E804", "the folder holds a run of another split", fix, "the same cases in each",
                                       f"others in {', '.join(other)}", path))  # fmt: skip
 
+    def _refuse_other_settings(self) -> None:
+        """Part of the run would have one setting, the rest the other, and its ``config.yaml`` name the other alone."""
+        path = self.folder / "config.yaml"
+        before, now = _binding(files.read_yaml(path)) if path.exists() else {}, _binding(_plain(self.config))
+        other = sorted(name for name in before.keys() & now.keys() if before[name] != now[name])
+        if other:
+            fix = "resume with the settings of the run, or choose another output_dir"
+            expected, found = (
+                ", ".join(f"{name}={_short(each[name])}" for name in other[:3]) for each in (before, now)
+            )
+            raise TrainingError(Fault("E804", f"the folder holds a run with other settings ({len(other)})", fix,
+                                      expected, found, path))  # fmt: skip
+
     def _claim(self) -> None:
         held = [name for name in CONTENTS if (self.folder / name).exists()]
-        unfinished = self.resume and set(held) <= FIRST  # killed before its first checkpoint
-        if held and not self.overwrite and not unfinished:
-            fix = "choose another output_dir, or pass resume=true to go on with it, or overwrite=true to remove it"
+        hardly_begun = self.resume and set(held) <= FIRST and self._epochs_logged() < 2
+        if held and not self.overwrite and not hardly_begun:
+            resume = (
+                "" if self.resume else "pass resume=true to go on with it, or "
+            )  # there is no checkpoint to go on from
+            fix = f"choose another output_dir, or {resume}overwrite=true to remove it"
             raise DataError(Fault("E503", "the output folder already holds a run", fix, "an empty or new folder",
                                       ", ".join(held[:4]), self.folder))  # fmt: skip
         for name in held:
             path = self.folder / name
             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+
+    def _epochs_logged(self) -> int:
+        path = self.folder / "log.csv"
+        return len(path.read_bytes().splitlines()) - 1 if path.exists() else 0
 
     def _begin_epoch(self, engine: Engine) -> None:
         if not self.opened:
@@ -269,6 +295,19 @@ def _modality(cases: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
 
 def _device(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
+def _binding(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that a run keeps for all its life, by id; handlers may change."""
+    parts = {f"{name}::{key}": part for name, value in config.items() if isinstance(value, Mapping)
+             for key, part in value.items() if key != "handlers"}  # fmt: skip
+    whole = {name: value for name, value in config.items() if not isinstance(value, Mapping)} | parts
+    return {name: value for name, value in whole.items() if name.partition("::")[0] not in FREE}
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 80 else f"{text[:80]}…"
 
 
 def _plain(value: Any) -> Any:

@@ -27,11 +27,11 @@ class TrainingDice:
     """
 
     def __init__(self, labels: Mapping[str, int | Sequence[int]]) -> None:
-        self.dice, self.rank = PooledDice(labels), 0
+        self.dice = PooledDice(labels, shared=True)
 
     def attach(self, engine: Engine) -> None:
         """Attach to a trainer of `medseg.trainers`, before what reads its metrics."""
-        engine.parts[NAME], self.rank = self, engine.state.rank
+        engine.parts[NAME] = self
         engine.add_event_handler(IterationEvents.FORWARD_COMPLETED, self._add)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._publish)
 
@@ -41,7 +41,6 @@ class TrainingDice:
             self.dice.add(engine.state.output[CommonKeys.PRED], engine.state.output[CommonKeys.LABEL])
 
     def _publish(self, engine: Engine) -> None:
-        self.dice.gather()
         engine.state.metrics[NAME] = self.dice.value()
         self.dice.clear()
 
@@ -50,6 +49,5 @@ class TrainingDice:
         return {"both": self.dice.both.tolist(), "sizes": self.dice.sizes.tolist()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from these. They are the first process's; what the others had counted of that epoch is lost."""
-        if self.rank == 0:
-            self.dice.both, self.dice.sizes = (np.array(state[name], np.int64) for name in ("both", "sizes"))
+        """Go on from these."""
+        self.dice.both, self.dice.sizes = (np.array(state[name], np.int64) for name in ("both", "sizes"))

@@ -19,6 +19,7 @@ from medseg import files
 from medseg.caches import CachedDataset
 from medseg.processes import from_first, several
 from medseg.settings import number, whole_number
+from medseg.trainers.sigterm import spare_workers
 
 logger = logging.getLogger(__name__)
 
@@ -68,6 +69,7 @@ def plan_epochs(
     for dataset in (dataloader.dataset, val_dataset):
         if isinstance(dataset, CachedDataset):
             dataset.fill(dataloader.num_workers)
+    spare_workers(dataloader)
     copied = copy.deepcopy(network)
     step = _seconds_a_step(copied.train(), inferer, loss, dataloader, device, 60 * minutes)
     validation = len(val_dataset) * _seconds_a_case(copied.eval(), val_inferer, val_dataset, device)

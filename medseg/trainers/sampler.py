@@ -1,4 +1,4 @@
-"""The order of samples as a pure function of (seed, epoch)."""
+"""The order of samples as a pure function of (seed, epoch), and which process takes which."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sized
 import numpy as np
 from torch.utils.data import Sampler
 
+from medseg.errors import Fault, UsageError
 from medseg.seeds import pure_seed
 
 
@@ -33,3 +34,28 @@ class EpochSampler(Sampler):
         order = np.random.default_rng(pure_seed("order", self.seed, self.epoch)).permutation(self.size)
         mine = order[: len(self) * self.world][self.rank :: self.world][self.skip :]
         return iter([(self.epoch, int(index)) for index in mine])
+
+
+class ShareSampler(Sampler):
+    """Yields every world-th index in order, from `rank` on: no case is scored twice, also where they do not divide.
+
+    Args:
+        data_source: what is evaluated; only its length is used.
+        rank, world: this process and how many there are.
+
+    Raises:
+        UsageError: E903, there are fewer cases than processes: ignite has no empty epochs.
+    """
+
+    def __init__(self, data_source: Sized, rank: int = 0, world: int = 1) -> None:
+        self.indices = range(rank, len(data_source), world)
+        if len(data_source) < world:
+            fix = "start fewer processes, or evaluate more cases (held_out)"
+            raise UsageError(Fault("E903", "there are fewer cases to evaluate than processes", fix,
+                                   f"at least {world} cases", f"{len(data_source)}"))  # fmt: skip
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self.indices)

@@ -12,14 +12,16 @@ from monai.engines.utils import IterationEvents
 from monai.utils import CommonKeys
 
 from medseg.errors import Fault, TrainingError
-from medseg.processes import average_
+from medseg.processes import average_, several
 from medseg.seeds import pure_seed
 from medseg.trainers.sampler import EpochSampler
-from medseg.trainers.sigterm import noticed_sigterm
+from medseg.trainers.sigterm import noticed_sigterm, spare_workers
 
 
 class SupervisedTrainer(monai.engines.SupervisedTrainer):
     """One network, one optimiser: `monai.engines.SupervisedTrainer` that clips gradients and stops at a bad loss.
+
+    The loss that it leaves in its output is the mean over the processes.
 
     Args:
         networks: ``{"model": …}``, the network that predicts.
@@ -38,7 +40,8 @@ class SupervisedTrainer(monai.engines.SupervisedTrainer):
         stopping: whether SIGTERM asks training to stop; `medseg.handlers.Checkpoint` does so.
 
     Raises:
-        TrainingError: E801, when the loss is not finite; no optimiser step is made with it.
+        TrainingError: E801, when the loss or its gradients are not finite; no optimiser step is made with them. (A
+            gradient scaler leaves out such steps itself.)
     """
 
     def __init__(
@@ -59,12 +62,14 @@ class SupervisedTrainer(monai.engines.SupervisedTrainer):
         super().__init__(network=networks["model"], optimizer=optimizers["optimizer"], **kwargs)
         if self.scaler is not None:
             self.parts["scaler"] = self.scaler
+        spare_workers(self.data_loader)
         self.add_event_handler(Events.EPOCH_STARTED, _set_epoch)
         self.add_event_handler(Events.ITERATION_STARTED, _seed_step)
         self.add_event_handler(IterationEvents.LOSS_COMPLETED, _refuse_bad_loss)
         self.add_event_handler(IterationEvents.BACKWARD_COMPLETED, _clip_gradients)
         self.add_event_handler(IterationEvents.MODEL_COMPLETED, _step_schedulers)
         self.add_event_handler(IterationEvents.MODEL_COMPLETED, _share_buffers)
+        self.add_event_handler(IterationEvents.BACKWARD_COMPLETED, _share_loss)
         if average is not None:
             average.attach(self)
 
@@ -98,24 +103,29 @@ def _seed_step(engine: Engine) -> None:
 
 def _refuse_bad_loss(engine: Engine) -> None:
     loss = engine.state.output[CommonKeys.LOSS].detach()
-    if torch.isfinite(loss).all():
-        return
+    if not torch.isfinite(loss).all():
+        raise _not_finite(engine, "the loss is", loss)
+
+
+def _clip_gradients(engine: Engine) -> None:
+    if engine.scaler is not None and not (engine.clip_norm is None and engine.clip_value is None):
+        engine.scaler.unscale_(engine.optimizer)
+    parameters = [parameter for parameter in engine.network.parameters() if parameter.grad is not None]
+    norm = torch.nn.utils.get_total_norm([parameter.grad for parameter in parameters])
+    if engine.scaler is None and not torch.isfinite(norm):
+        raise _not_finite(engine, "the gradients are", norm)
+    if engine.clip_norm is not None:
+        torch.nn.utils.clip_grads_with_norm_(parameters, engine.clip_norm, norm)
+    if engine.clip_value is not None:
+        torch.nn.utils.clip_grad_value_(parameters, engine.clip_value)
+
+
+def _not_finite(engine: Engine, what: str, found: torch.Tensor) -> TrainingError:
     batch = engine.state.batch
     cases = ", ".join(str(case) for case in batch.get("case", ())) if isinstance(batch, Mapping) else ""
     fix = "lower the learning rate, or look at these cases; checkpoints are from before this step"
     where = f"iteration {engine.state.iteration}"
-    raise TrainingError(Fault("E801", f"the loss is not finite at {where}", fix, found=str(float(loss)), case=cases))
-
-
-def _clip_gradients(engine: Engine) -> None:
-    if engine.clip_norm is None and engine.clip_value is None:
-        return
-    if engine.scaler is not None:
-        engine.scaler.unscale_(engine.optimizer)
-    if engine.clip_norm is not None:
-        torch.nn.utils.clip_grad_norm_(engine.network.parameters(), engine.clip_norm)
-    if engine.clip_value is not None:
-        torch.nn.utils.clip_grad_value_(engine.network.parameters(), engine.clip_value)
+    return TrainingError(Fault("E801", f"{what} not finite at {where}", fix, found=str(float(found)), case=cases))
 
 
 def _share_buffers(engine: Engine) -> None:
@@ -123,6 +133,13 @@ def _share_buffers(engine: Engine) -> None:
     for buffer in engine.network.buffers():
         if buffer.is_floating_point():
             average_(buffer)
+
+
+def _share_loss(engine: Engine) -> None:
+    if several():
+        loss = engine.state.output[CommonKeys.LOSS].detach().clone()
+        average_(loss)
+        engine.state.output[CommonKeys.LOSS] = loss
 
 
 def _step_schedulers(engine: Engine) -> None:

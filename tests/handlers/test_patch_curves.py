@@ -8,7 +8,7 @@ from engines import batches, make_evaluator, make_trainer, network
 from ignite.engine import Events
 
 from medseg.errors import DataError, Fault
-from medseg.handlers import HeldOutPatches, TrainingDice, held_out_patches
+from medseg.handlers import HeldOutPatches, TrainingDice, held_out_patches, pooled_dice
 from medseg.handlers.pooled_dice import PooledDice
 
 LABELS = {"background": 0, "liver": [1, 2], "tumour": 2}
@@ -54,10 +54,18 @@ def test_counts_of_an_epoch_that_is_cut_short_are_kept(tmp_path):
     other = TrainingDice(LABELS)
     other.load_state_dict(handler.state_dict())
     assert other.dice.value() == handler.dice.value() > 0
-    second = TrainingDice(LABELS)
-    second.rank = 1
-    second.load_state_dict(handler.state_dict())  # they are the first process's
-    assert math.isnan(second.dice.value())
+
+
+def test_each_process_counts_the_voxels_of_all(monkeypatch):
+    """So that a checkpoint, which the first writes, holds them; the other found the same here."""
+    asked = []
+    monkeypatch.setattr(pooled_dice, "gathered", lambda own: asked.append(own) or [*own, [(1, 2), (0, 4)]])
+    dice, alone = PooledDice(LABELS, shared=True), PooledDice(LABELS)
+    for each in (dice, alone):
+        each.add(as_scores([0, 1, 2]), torch.tensor([[[1, 1, 2]]]))
+    assert len(asked) == 1 and TrainingDice(LABELS).dice.shared
+    assert alone.value() == pytest.approx((4 / 5 + 2 / 2) / 2)
+    assert dice.value() == pytest.approx((6 / 7 + 2 / 6) / 2)  # liver (2 + 1) of (5 + 2), tumour (1 + 0) of (2 + 4)
 
 
 class Images:

@@ -32,12 +32,14 @@ class StopAt:
         engine.add_event_handler(IterationEvents.FORWARD_COMPLETED, stop)
 
 
-def train(folder, epochs=4, scores=None, stop_at=None, resume=False, net=None, seed=0, every=1, decay=0.9, data=None):
+def train(folder, epochs=4, scores=None, stop_at=None, resume=False, net=None, seed=0, every=1, decay=0.9, data=None,
+          patience=9, share=1.0, config=None):  # fmt: skip
     net = net or network()
     evaluator = make_evaluator(net, scores or [0.1, 0.5, 0.3, 0.2, 0.6, 0.7])
     settings = {"seed": seed, "batch_size": 1, "precision": "float32"}
-    handlers = [RunFolder(folder, {}, {}, evaluator, resume=resume, settings=settings), EarlyStop(9, evaluator),
-                Checkpoint(folder, evaluator, resume=resume, every=every)]  # fmt: skip
+    handlers = [RunFolder(folder, config or {}, {}, evaluator, resume=resume, settings=settings),
+                EarlyStop(patience, evaluator),
+                Checkpoint(folder, evaluator, resume=resume, every=every, share=share)]  # fmt: skip
     if stop_at:
         handlers.append(StopAt(stop_at))
     average = MovingAverage(net, decay, evaluator)
@@ -98,6 +100,52 @@ def test_nothing_to_go_on_from_is_a_beginning(tmp_path):
     assert not (tmp_path / "early" / "checkpoints").exists()
     train(tmp_path / "early", resume=True)
     assert outcome(tmp_path / "new") == outcome(tmp_path / "early") == outcome(tmp_path / "whole")
+
+
+def test_killed_between_the_first_best_and_the_first_last(tmp_path, monkeypatch):
+    """There is a folder of checkpoints, but none to go on from; so there is after a full disk."""
+    train(tmp_path / "whole", every=0)
+
+    def killed(*_):
+        raise Stopped
+
+    with monkeypatch.context() as patched:
+        patched.setattr(files, "write_in_turn", killed)
+        with pytest.raises(Stopped):
+            train(tmp_path / "run", every=0)
+    left = tmp_path / "run" / "checkpoints"
+    (left / ".last.pt.abc.tmp").write_text("half")
+    assert sorted(path.name for path in left.iterdir()) == [".last.pt.abc.tmp", "best.pt"]
+    with pytest.raises(DataError, match=r"E503.*resume=true"):
+        train(tmp_path / "run", every=0)
+    train(tmp_path / "run", every=0, resume=True)
+    assert outcome(tmp_path / "run") == outcome(tmp_path / "whole")
+    assert outcome(tmp_path / "run", "best") == outcome(tmp_path / "whole", "best")
+
+
+def test_a_best_of_a_long_run_is_not_removed_for_want_of_a_last(tmp_path):
+    train(tmp_path)
+    for name in ("last", "last.prev"):
+        (tmp_path / "checkpoints" / f"{name}.pt").unlink()
+    with pytest.raises(DataError, match="E503") as error:
+        train(tmp_path, resume=True)
+    assert "resume=true" not in str(error.value) and (tmp_path / "checkpoints" / "best.pt").exists()
+
+
+@pytest.mark.parametrize("share", [1.0, 1e-9])
+def test_a_run_that_stopped_early_stays_so(share, tmp_path):
+    """Its last epoch is written, however short epochs are; killed before it is finished or not, no other follows."""
+    settings = {"patience": 2, "share": share, "every": 0}
+    train(tmp_path, scores=[0.5, 0.3, 0.4, 0.9], **settings)
+    assert read_checkpoint(tmp_path / "checkpoints" / "last.pt")["epoch"] == 3
+    before = outcome(tmp_path)
+    for finished in (True, False):
+        record = files.read_json(tmp_path / "record.json")
+        files.write_json(tmp_path / "record.json", record | ({} if finished else {"finished": None}))
+        train(tmp_path, scores=[0.9], resume=True, **settings)
+        assert outcome(tmp_path) == before and files.read_json(tmp_path / "record.json")["finished"]
+    trainer = train(tmp_path, scores=[0.9], resume=True, **settings | {"patience": 3})  # more patience goes on
+    assert trainer.state.epoch == 4
 
 
 def test_a_folder_of_something_else_is_not_cleared(tmp_path):
@@ -165,6 +213,30 @@ def test_a_damaged_best_is_made_anew(tmp_path, caplog):
     (tmp_path / "checkpoints" / "best.pt").write_bytes(b"nothing")
     train(tmp_path, resume=True, scores=[0.9, 0.2])
     assert "best.pt" in caplog.text and read_checkpoint(tmp_path / "checkpoints" / "best.pt")["best_metric"] == 0.9
+
+
+def test_a_damaged_best_gives_way_to_the_best_of_the_epochs_to_come(tmp_path, caplog):
+    """What it held is lost; a file that nothing can read must not keep its place for it."""
+    train(tmp_path, stop_at=8)
+    best = tmp_path / "checkpoints" / "best.pt"
+    best.write_bytes(b"nothing")
+    train(tmp_path, resume=True, scores=[0.1, 0.2])
+    assert "E105" in caplog.text and "epochs to come" in caplog.text
+    assert read_checkpoint(best)["best_metric"] == 0.2 and best.with_name("best.damaged.pt").read_bytes() == b"nothing"
+
+
+@pytest.mark.parametrize(("key", "value"), [("learning_rate", 0.1), ("patch_size", [16, 16]), ("train::optimizer", 3)])
+def test_other_settings_are_refused(key, value, tmp_path):
+    def config(**settings):
+        train_part = {"optimizer": settings.pop("train::optimizer", 1), "handlers": settings.pop("handlers", [])}
+        return {"learning_rate": 0.005, "patch_size": [8, 8], "workers": 0, "train": train_part} | settings
+
+    train(tmp_path, stop_at=8, config=config())
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    with pytest.raises(TrainingError, match=rf"E804.*other settings.*expected {key}=.*found {key}="):
+        train(tmp_path, resume=True, config=config(**{key: value}))
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+    train(tmp_path, resume=True, scores=[0.3, 0.2], config=config(workers=2, handlers=["mine"]))
 
 
 def test_another_run_is_not_gone_on_with(tmp_path):

@@ -1,6 +1,7 @@
 import pytest
 
-from medseg.trainers import EpochSampler
+from medseg.errors import UsageError
+from medseg.trainers import EpochSampler, ShareSampler
 
 DATA = range(11)
 
@@ -42,3 +43,15 @@ def test_the_remainder_moves_from_epoch_to_epoch():
     left_out = {(set(DATA) - {i for rank in range(2) for _, i in order(epoch, rank=rank, world=2)}).pop()
                 for epoch in range(20)}  # fmt: skip
     assert len(left_out) > 4
+
+
+@pytest.mark.parametrize("world", [1, 2, 3, 11])
+def test_processes_evaluate_each_case_once(world):
+    shares = [list(ShareSampler(DATA, rank, world)) for rank in range(world)]
+    assert sorted(index for share in shares for index in share) == list(DATA)
+    assert [len(ShareSampler(DATA, rank, world)) for rank in range(world)] == [len(share) for share in shares]
+
+
+def test_fewer_cases_than_processes():
+    with pytest.raises(UsageError, match=r"E903.*at least 3 cases.*found 2"):
+        ShareSampler(range(2), 0, 3)

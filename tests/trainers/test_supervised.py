@@ -1,4 +1,8 @@
 import multiprocessing
+import os
+import signal
+import time
+from contextlib import suppress
 from types import SimpleNamespace
 
 import pytest
@@ -10,6 +14,7 @@ from torch.utils.data import DataLoader
 
 from medseg.errors import TrainingError
 from medseg.trainers import EpochSampler, SupervisedTrainer, supervised
+from medseg.trainers.sigterm import spare_workers
 
 
 def weights(net):
@@ -70,6 +75,27 @@ def test_a_loss_that_is_not_finite_stops_before_the_step_and_names_the_case():
     assert len(seen) == 1 and torch.equal(weights(net), seen[0]) and torch.isfinite(seen[0]).all()
 
 
+@pytest.mark.parametrize("limit", [None, 1.0])
+def test_gradients_that_are_not_finite_stop_before_the_step_although_the_loss_is(limit):
+    net = network()
+    trainer, seen = make_trainer(net, clip_norm=limit), []
+    net.weight.register_hook(lambda gradient: gradient * (float("nan") if trainer.state.iteration == 2 else 1.0))
+    trainer.add_event_handler(Events.ITERATION_COMPLETED, lambda e: seen.append(weights(net).clone()))
+    with pytest.raises(TrainingError, match=r"E801.*case=case_1.*gradients are not finite at iteration 2"):
+        trainer.run()
+    assert len(seen) == 1 and torch.equal(weights(net), seen[0]) and torch.isfinite(seen[0]).all()
+
+
+def test_the_loss_is_the_mean_over_processes(monkeypatch):
+    assert make_trainer().has_event_handler(supervised._share_loss, IterationEvents.BACKWARD_COMPLETED)
+    for name, value in {"is_available": True, "is_initialized": True, "get_world_size": 2}.items():
+        monkeypatch.setattr(torch.distributed, name, lambda value=value: value)
+    monkeypatch.setattr(torch.distributed, "all_reduce", lambda buffer: buffer.add_(3.0))
+    engine = SimpleNamespace(state=SimpleNamespace(output={"loss": torch.tensor(2.0, requires_grad=True)}))
+    supervised._share_loss(engine)
+    assert engine.state.output["loss"].item() == 2.5
+
+
 def test_a_step_draws_from_seed_and_iteration_alone():
     def noise(before):
         draws = []
@@ -112,6 +138,34 @@ def test_processes_share_the_statistics_of_batch_normalisation(monkeypatch):
     monkeypatch.setattr(torch.distributed, "all_reduce", lambda buffer: buffer.add_(3.0))
     supervised._share_buffers(SimpleNamespace(network=net))
     assert (net.running_mean.item(), net.running_var.item(), net.num_batches_tracked.item()) == (1.5, 2.0, 0)
+
+
+def test_workers_let_a_first_sigterm_pass_and_no_second():
+    """A scheduler sends it to all processes of a run; training finishes its step with them."""
+    loader = DataLoader(Slow(), num_workers=1, batch_size=1, prefetch_factor=2)
+    spare_workers(loader)
+    spare_workers(loader)  # by the planner, then by the trainer
+    items = iter(loader)
+    worker = items._workers[0]
+    assert next(items).item() == 0
+    os.kill(worker.pid, signal.SIGTERM)
+    assert [next(items).item() for _ in range(8)] == list(range(1, 9)) and worker.is_alive()
+    with suppress(RuntimeError):  # PyTorch's, which may come while this waits or not
+        os.kill(worker.pid, signal.SIGTERM)
+        worker.join(30)
+    worker.join(30)
+    assert worker.exitcode == -signal.SIGTERM
+
+
+class Slow(torch.utils.data.Dataset):
+    """So that its loader has work to do while it is signalled."""
+
+    def __len__(self):
+        return 100
+
+    def __getitem__(self, index):
+        time.sleep(0.05)
+        return torch.tensor(index)
 
 
 @pytest.mark.parametrize("fails", [False, True])
