@@ -13,8 +13,9 @@ from torch.overrides import TorchFunctionMode
 from medseg.settings import choice
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-# convolutions, and which of their arguments is the dilation
+# convolutions, and which of their arguments is the dilation; of all of them the fourth is the stride
 CONVOLUTIONS = {torch.conv2d: 5, torch.conv3d: 5, torch.conv_transpose2d: 7, torch.conv_transpose3d: 7}
+STRIDE = 3
 
 
 class AutocastInferer(Inferer):
@@ -43,14 +44,15 @@ class AutocastInferer(Inferer):
 
 @contextmanager
 def lowered(device_type: str, dtype: torch.dtype) -> Iterator[None]:
-    """Autocast; while gradients are recorded on a CPU, maps that are smaller than a kernel are convolved in float32.
+    """Autocast; on a CPU, maps that are smaller than a kernel, or than its stride, are convolved in float32.
 
     Of such maps (as of 2 x 2 x 2 voxels, which a patch of 32 is on the fifth level) PyTorch 2.13 with oneDNN computes
-    the weights' gradients wrongly in lower precision on a CPU: it reads memory that it did not write, which gives other
-    bits each time, or values that are no numbers, and with strides it writes beyond its own (the process aborts).
+    some wrongly in lower precision on a CPU: the weights' gradients, and with AMX the maps themselves. It reads memory
+    that it did not write, which gives other bits each time, or values that are no numbers, and with strides it writes
+    beyond its own (the process aborts).
     """
     with torch.autocast(device_type, dtype, enabled=dtype != torch.float32):
-        if device_type == "cpu" and dtype != torch.float32 and torch.is_grad_enabled():
+        if device_type == "cpu" and dtype != torch.float32:
             with _SmallMapsInFloat32():
                 yield
         else:
@@ -58,7 +60,7 @@ def lowered(device_type: str, dtype: torch.dtype) -> Iterator[None]:
 
 
 class _SmallMapsInFloat32(TorchFunctionMode):
-    """Convolutions of maps that are smaller than the kernel along any axis, without autocast."""
+    """Convolutions of maps that are smaller than the kernel or no larger than the stride along any axis, unlowered."""
 
     def __torch_function__(
         self,
@@ -67,19 +69,23 @@ class _SmallMapsInFloat32(TorchFunctionMode):
         args: Sequence[Any] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        if func in CONVOLUTIONS and len(args) > 1 and _is_small(func, args):
+        if func in CONVOLUTIONS and len(args) > 1 and _is_small(func, args, kwargs or {}):
             with torch.autocast("cpu", enabled=False):
                 return func(args[0].float(), *args[1:], **(kwargs or {}))
         return func(*args, **(kwargs or {}))
 
 
-def _is_small(convolution: Callable[..., Any], args: Sequence[Any]) -> bool:
-    """Whether the maps (B, C, X, Y[, Z]) have fewer voxels along an axis than the kernel reaches over."""
-    maps, weight, place = args[0], args[1], CONVOLUTIONS[convolution]
-    kernel = weight.shape[2:]
-    dilation = args[place] if len(args) > place else 1
-    steps = dilation if isinstance(dilation, Sequence) else [dilation] * len(kernel)
-    return any(size < step * (n - 1) + 1 for size, step, n in zip(maps.shape[2:], steps, kernel, strict=True))
+def _is_small(convolution: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
+    """Whether along an axis the maps (B, C, X, Y[, Z]) have fewer voxels than a kernel spans, or no more than a stride."""
+    kernel = args[1].shape[2:]
+
+    def setting(name: str, place: int) -> Sequence[int]:
+        value = args[place] if len(args) > place else kwargs.get(name, 1)
+        return value if isinstance(value, Sequence) else [value] * len(kernel)
+
+    axes = zip(args[0].shape[2:], kernel, setting("stride", STRIDE), setting("dilation", CONVOLUTIONS[convolution]),
+               strict=True)  # fmt: skip
+    return any(size < step * (n - 1) + 1 or size <= stride > 1 for size, n, stride, step in axes)
 
 
 def best_precision(device: torch.device) -> str:
