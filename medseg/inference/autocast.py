@@ -76,7 +76,7 @@ class _SmallMapsInFloat32(TorchFunctionMode):
 
 
 def _is_small(convolution: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
-    """Whether along an axis the maps (B, C, X, Y[, Z]) have fewer voxels than a kernel spans, or no more than a stride."""
+    """Whether along an axis maps (B, C, X, Y[, Z]) have fewer voxels than a kernel spans, or no more than a stride."""
     kernel = args[1].shape[2:]
 
     def setting(name: str, place: int) -> Sequence[int]:
