@@ -186,9 +186,7 @@ class RunFolder:
         held = [name for name in CONTENTS if (self.folder / name).exists()]
         hardly_begun = self.resume and set(held) <= FIRST and self._epochs_logged() < 2
         if held and not self.overwrite and not hardly_begun:
-            resume = (
-                "" if self.resume else "pass resume=true to go on with it, or "
-            )  # there is no checkpoint to go on from
+            resume = "" if self.resume else "pass resume=true to go on with it, or "  # then there is no checkpoint
             fix = f"choose another output_dir, or {resume}overwrite=true to remove it"
             raise DataError(Fault("E503", "the output folder already holds a run", fix, "an empty or new folder",
                                       ", ".join(held[:4]), self.folder))  # fmt: skip

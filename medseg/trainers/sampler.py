@@ -39,6 +39,8 @@ class EpochSampler(Sampler):
 class ShareSampler(Sampler):
     """Yields every world-th index in order, from `rank` on: no case is scored twice, also where they do not divide.
 
+    MONAI's ``DistributedSampler`` with ``even_divisible=False`` does so too, but names no fix where cases are too few.
+
     Args:
         data_source: what is evaluated; only its length is used.
         rank, world: this process and how many there are.

@@ -62,8 +62,8 @@ def test_two_processes_make_one_run(bundle, phantoms, tmp_path):
             "--checkpoint_file", out / "checkpoints" / "last.pt", *small(bundle), launcher=launcher,
         )  # fmt: skip
         assert evaluated.returncode == 0, evaluated.stderr[-3000:]
-        pages = {path.name: path.read_bytes() for path in (scored / "previews").iterdir()}
-        tables.append(((scored / "cases.csv").read_bytes(), pages))
+        pictures = {path.name: path.read_bytes() for path in (scored / "previews").iterdir()}
+        tables.append(((scored / "cases.csv").read_bytes(), pictures))
     assert tables[0] == tables[1]  # every case once, in one order, with the same values and pictures
     rows = table(tmp_path / "two" / "cases.csv")
     assert len({row["case"] for row in rows}) == 3 and len({(row["case"], row["label"]) for row in rows}) == len(rows)
