@@ -177,7 +177,8 @@ class RunFolder:
         if other:
             fix = "resume with the settings of the run, or choose another output_dir"
             expected, found = (
-                ", ".join(f"{name}={_short(each[name])}" for name in other[:3]) for each in (before, now)
+                ", ".join(f"{name}={_short(_apart(own[name], others[name]))}" for name in other[:3])
+                for own, others in ((before, now), (now, before))
             )
             raise TrainingError(Fault("E804", f"the folder holds a run with other settings ({len(other)})", fix,
                                       expected, found, path))  # fmt: skip
@@ -301,6 +302,13 @@ def _binding(config: Mapping[str, Any]) -> dict[str, Any]:
              for key, part in value.items() if key != "handlers"}  # fmt: skip
     whole = {name: value for name, value in config.items() if not isinstance(value, Mapping)} | parts
     return {name: value for name, value in whole.items() if name.partition("::")[0] not in FREE}
+
+
+def _apart(value: Any, other: Any) -> Any:
+    """`value`, of a table only what `other` has not."""
+    if not isinstance(value, Mapping) or not isinstance(other, Mapping):
+        return value
+    return {key: _apart(part, other.get(key)) for key, part in value.items() if key not in other or part != other[key]}
 
 
 def _short(value: Any) -> str:

@@ -239,6 +239,16 @@ def test_other_settings_are_refused(key, value, tmp_path):
     train(tmp_path, resume=True, scores=[0.3, 0.2], config=config(workers=2, handlers=["mine"]))
 
 
+def test_of_a_long_setting_what_differs_is_shown(tmp_path):
+    def config(**loss):
+        return {"train": {"loss": {"_target_": "a" * 90, "batch": True, "weight": {"x": 1, "y": 2}} | loss}}
+
+    train(tmp_path, stop_at=8, config=config())
+    words = r"expected train::loss={'weight': {'x': 1}}; found train::loss={'weight': {'x': 3}, 'smoothing': 0.1}"
+    with pytest.raises(TrainingError, match=words):
+        train(tmp_path, resume=True, config=config(weight={"x": 3, "y": 2}, smoothing=0.1))
+
+
 def test_another_run_is_not_gone_on_with(tmp_path):
     train(tmp_path, stop_at=8)
     before = sorted((path.name, path.stat().st_mtime_ns) for path in tmp_path.rglob("*") if path.is_file())
